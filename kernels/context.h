@@ -1,0 +1,50 @@
+// Where kernels run. A context owns what one device needs (threads, streams, handles, workspace, cached plans); every
+// kernel is an overload on the type of its context, and on() picks the context of a device.
+#pragma once
+
+#include <cstddef>
+#include <string>
+
+#include "kernels/view.h"
+
+namespace engine {
+
+#ifdef ENGINE_WITH_CUDA
+inline constexpr bool kWithCuda = true;
+#else
+inline constexpr bool kWithCuda = false;
+#endif
+
+class CpuContext;
+class CudaContext;
+
+CpuContext& cpu_context();
+CudaContext& cuda_context(int index);  // defined only in a build with CUDA
+
+// True where kernels can run on a CUDA device: built with CUDA, a driver, a device.
+bool cuda_available();
+// The one sentence that says why cuda_available() is false; empty where it is true.
+std::string cuda_unavailable_reason();
+
+// Calls f with the context of `device`. In a build without CUDA the body is never instantiated for CudaContext, so no
+// CUDA symbol is referenced.
+template <class F>
+decltype(auto) on(Device device, F&& f) {
+  if (device.type == DeviceType::cpu) return f(cpu_context());
+  if constexpr (kWithCuda) {
+    return f(cuda_context(device.index));
+  } else {
+    throw Error(concat("device ", device, ": ", cuda_unavailable_reason(), "; use --device cpu"), exit_code::kNoDevice);
+  }
+}
+
+// Memory of a device, aligned to 64 bytes at least, contents undefined. `bytes` may be 0.
+void* allocate(Device device, size_t bytes);
+// Gives memory back; `bytes` as given to allocate(). Never throws.
+void deallocate(Device device, void* memory, size_t bytes) noexcept;
+// Copies between devices (or within one); returns when the source may be reused.
+void copy_bytes(Device to, void* destination, Device from, const void* source, size_t bytes);
+// Waits for everything queued on the device.
+void synchronize(Device device);
+
+}  // namespace engine

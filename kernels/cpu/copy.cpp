@@ -1,0 +1,96 @@
+#include "kernels/copy.h"
+
+#include <cstring>
+
+#include "kernels/cpu/parallel.h"
+
+namespace engine {
+namespace {
+
+// bf16 converts by way of float; everything else converts directly.
+template <class To, class From>
+To convert(From value) {
+  if constexpr (std::is_same_v<To, From>) return value;
+  else if constexpr (std::is_same_v<To, bf16>) return bf16(static_cast<float>(value));
+  else if constexpr (std::is_same_v<From, bf16>) return static_cast<To>(static_cast<float>(value));
+  else return static_cast<To>(value);
+}
+
+// One run of the innermost axis.
+template <class From, class To>
+void copy_row(const From* x, int64_t x_stride, To* y, int64_t y_stride, int64_t count) {
+  if (x_stride == 1 && y_stride == 1) {
+    if constexpr (std::is_same_v<From, To>) std::memcpy(y, x, static_cast<size_t>(count) * sizeof(To));
+    else
+      for (int64_t i = 0; i < count; ++i) y[i] = convert<To>(x[i]);
+  } else {
+    for (int64_t i = 0; i < count; ++i) y[i * y_stride] = convert<To>(x[i * x_stride]);
+  }
+}
+
+template <class From, class To>
+void copy_strided(const ConstView& x, const View& y) {
+  const From* from = x.as<From>();
+  To* to = y.as<To>();
+  const int rank = x.shape.rank();
+  if (x.contiguous() && y.contiguous()) {
+    parallel_for(x.elements(), kPointwiseGrain,
+                 [&](int64_t begin, int64_t end) { copy_row(from + begin, 1, to + begin, 1, end - begin); });
+    return;
+  }
+  const int64_t row = x.shape[-1];
+  const int64_t rows = x.shape.elements(0, rank - 1);
+  if (row == 0) return;
+  parallel_for(rows, std::max<int64_t>(1, kPointwiseGrain / row), [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) {
+      int64_t rest = r, x_offset = 0, y_offset = 0;
+      for (int axis = rank - 2; axis >= 0; --axis) {
+        const int64_t index = rest % x.shape[axis];
+        rest /= x.shape[axis];
+        x_offset += index * x.strides[axis];
+        y_offset += index * y.strides[axis];
+      }
+      copy_row(from + x_offset, x.strides[-1], to + y_offset, y.strides[-1], row);
+    }
+  });
+}
+
+}  // namespace
+
+void fill(CpuContext&, View y, double value) {
+  ENGINE_CHECK(y.contiguous(), "fill: the output must be contiguous");
+  dispatch_all(y.dtype, [&]<class T>() {
+    const T element = convert<T>(value);
+    T* out = y.as<T>();
+    parallel_for(y.elements(), kPointwiseGrain, [&](int64_t begin, int64_t end) { std::fill(out + begin, out + end, element); });
+  });
+}
+
+void copy(CpuContext&, ConstView x, View y) {
+  ENGINE_CHECK(x.shape == y.shape, "copy: input ", x.shape, " and output ", y.shape, " must have the same shape");
+  dispatch_all(x.dtype, [&]<class From>() {
+    dispatch_all(y.dtype, [&]<class To>() { copy_strided<From, To>(x, y); });
+  });
+}
+
+void accumulate(CpuContext&, ConstView x, View y) {
+  ENGINE_CHECK(x.shape == y.shape && x.dtype == y.dtype, "accumulate: ", x.shape, " ", x.dtype, " onto ", y.shape, " ", y.dtype);
+  ENGINE_CHECK(x.contiguous() && y.contiguous(), "accumulate: needs contiguous memory");
+  if (x.dtype == DType::bf16) {
+    const bf16* from = x.as<bf16>();
+    bf16* to = y.as<bf16>();
+    parallel_for(x.elements(), kPointwiseGrain, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) to[i] = bf16(static_cast<float>(to[i]) + static_cast<float>(from[i]));
+    });
+    return;
+  }
+  dispatch_float(x.dtype, [&]<class T>() {
+    const T* from = x.as<T>();
+    T* to = y.as<T>();
+    parallel_for(x.elements(), kPointwiseGrain, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) to[i] += from[i];
+    });
+  });
+}
+
+}  // namespace engine

@@ -1,0 +1,53 @@
+// Loops over the OpenMP pool. Results do not depend on timing: work is split by index only.
+#pragma once
+
+#include <omp.h>
+
+#include <algorithm>
+#include <exception>
+
+#include "kernels/cpu/context.h"
+
+namespace engine {
+
+// Calls body(begin, end) for pieces that cover [0, count). Pieces are at least `grain` long (the last may be shorter), so a
+// small loop runs on the calling thread. The body must not throw.
+template <class Body>
+void parallel_for(int64_t count, int64_t grain, const Body& body) {
+  if (count <= 0) return;
+  const int64_t pieces = std::min<int64_t>(omp_get_max_threads(), (count + grain - 1) / grain);
+  if (pieces <= 1 || omp_in_parallel()) {
+    body(int64_t{0}, count);
+    return;
+  }
+#pragma omp parallel for schedule(static, 1) num_threads(static_cast<int>(pieces))
+  for (int64_t piece = 0; piece < pieces; ++piece) body(count * piece / pieces, count * (piece + 1) / pieces);
+}
+
+// Elements per piece below which a pointwise loop is not worth a second thread.
+inline constexpr int64_t kPointwiseGrain = 16384;
+
+// Sums term(i) over [0, count) in a fixed order: leaves of 128 terms, then a balanced tree. The error grows with
+// log2(count) instead of count.
+template <class T, class Term>
+T pairwise_sum(int64_t begin, int64_t end, const Term& term) {
+  if (end - begin <= 128) {
+    T lanes[8] = {};
+    int64_t i = begin;
+    for (; i + 8 <= end; i += 8)
+      for (int lane = 0; lane < 8; ++lane) lanes[lane] += term(i + lane);
+    for (int lane = 0; i < end; ++i, ++lane) lanes[lane] += term(i);
+    return ((lanes[0] + lanes[1]) + (lanes[2] + lanes[3])) + ((lanes[4] + lanes[5]) + (lanes[6] + lanes[7]));
+  }
+  const int64_t middle = begin + (end - begin) / 2 / 8 * 8;
+  return pairwise_sum<T>(begin, middle, term) + pairwise_sum<T>(middle, end, term);
+}
+
+// Runs a kernel on f32 copies of its bf16 arguments: inputs are cast up, outputs (View) are cast down and so rounded once.
+// Arguments of other types pass through. kernel(views...) is called with the copies in the order given.
+template <class Kernel, class... Views>
+void in_f32(CpuContext& ctx, const Kernel& kernel, const Views&... views);
+
+}  // namespace engine
+
+#include "kernels/cpu/in_f32.h"
