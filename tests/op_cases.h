@@ -1,5 +1,6 @@
-// The case table: one row per op and shape. From a row come the forward check against a naive reference, the gradient check,
-// the bounds of f32 and bf16, exact integers, repeatability, offset inputs (tests/test_ops.cpp), and the benchmark.
+// The case table: one row per op and shape. From a row come the forward check against a naive reference, the gradient
+// check, the bounds of f32 and bf16, exact integers, repeatability, offset inputs (tests/test_ops.cpp), and the
+// benchmark.
 #pragma once
 
 #include <functional>
