@@ -97,7 +97,8 @@ Tensor Tensor::flatten(int first_axis, int last_axis) const {
 }
 
 Tensor Tensor::slice(int64_t begin, int64_t end) const {
-  ENGINE_CHECK(rank() >= 1 && 0 <= begin && begin <= end && end <= size(0), "slice: rows ", begin, " to ", end, " of ", shape());
+  ENGINE_CHECK(rank() >= 1 && 0 <= begin && begin <= end && end <= size(0), "slice: rows ", begin, " to ", end, " of ",
+               shape());
   Shape rows = shape();
   rows[0] = end - begin;
   const int64_t row_elements = shape().elements(1, rank());

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <optional>
-#include <tuple>
 #include <type_traits>
 
 #include "kernels/copy.h"
@@ -33,8 +32,10 @@ class F32Copy {
 
 template <class Kernel, class... Views>
 void in_f32(CpuContext& ctx, const Kernel& kernel, const Views&... views) {
-  std::tuple<F32Copy<Views>...> copies(std::forward_as_tuple(ctx, views)...);
-  std::apply([&](auto&... each) { kernel(each.view()...); (each.finish(), ...); }, copies);
+  [&kernel](const auto&... copies) {
+    kernel(copies.view()...);
+    (copies.finish(), ...);
+  }(F32Copy<Views>(ctx, views)...);
 }
 
 }  // namespace engine

@@ -1,0 +1,118 @@
+#include "kernels/pointwise.h"
+#include "engine/autograd.h"
+#include "engine/ops.h"
+#include "kernels/reduce.h"
+
+namespace engine {
+namespace {
+
+Tensor unary(const char* name, const Tensor& x, const Unary& f) {
+  ENGINE_CHECK(is_float(x.dtype()), name, ": expected a float tensor, got ", x.shape(), " ", x.dtype());
+  const Tensor y = Tensor::empty_like(x);
+  on(x.device(), [&](auto& ctx) { unary_forward(ctx, f, x, y); });
+  const Tensor saved = (derivative_from_output(f.op) ? y : x).detach();
+  return record(name, {x}, y, [=](const Grads& dy) {
+    const Tensor dx = Tensor::empty_like(saved);
+    on(dx.device(), [&](auto& ctx) { unary_backward(ctx, f, saved, dy[0], dx); });
+    return Grads{dx};
+  });
+}
+
+void check_pair(const char* name, const Tensor& a, const Tensor& b) {
+  ENGINE_CHECK(is_float(a.dtype()) && a.dtype() == b.dtype(), name, ": expected two tensors of one float type, got ",
+               a.dtype(), " and ", b.dtype());
+  const int extra = a.rank() - b.rank();
+  const bool fits = b.elements() == 1 || (extra >= 0 && a.shape().slice(extra, a.rank()) == b.shape());
+  ENGINE_CHECK(fits, name, ": shape ", b.shape(), " does not fit onto ", a.shape(),
+               "; expected the same shape, its innermost axes, or one element");
+}
+
+Tensor apply(Binary op, const Tensor& a, const Tensor& b) {
+  const Tensor y = Tensor::empty_like(a);
+  on(a.device(), [&](auto& ctx) { binary_forward(ctx, op, a, b, y); });
+  return y;
+}
+
+Tensor scaled(const Tensor& x, double scale) {
+  const Tensor y = Tensor::empty_like(x);
+  on(x.device(), [&](auto& ctx) { unary_forward(ctx, {Unary::affine, scale, 0.0}, x, y); });
+  return y;
+}
+
+// The gradient of a tensor of `shape` that was repeated to g's shape: the sum over the repetitions.
+Tensor sum_to(const Tensor& g, const Shape& shape) {
+  if (g.shape() == shape) return g;
+  const Tensor result = Tensor::empty(shape, g.dtype(), g.device());
+  const int64_t repeats = shape.elements() == 0 ? 0 : g.elements() / shape.elements();
+  const Tensor rows = g.detach().reshape({repeats, shape.elements()});
+  on(g.device(), [&](auto& ctx) {
+    reduce_forward(ctx, {Reduce::sum, 0, 1}, rows, result.reshape({shape.elements()}));
+  });
+  return result;
+}
+
+}  // namespace
+
+Tensor add(const Tensor& a, const Tensor& b) {
+  check_pair("add", a, b);
+  return record("add", {a, b}, apply(Binary::add, a, b), [shape = b.shape()](const Grads& dy) {
+    return Grads{dy[0], sum_to(dy[0], shape)};
+  });
+}
+
+Tensor sub(const Tensor& a, const Tensor& b) {
+  check_pair("sub", a, b);
+  return record("sub", {a, b}, apply(Binary::sub, a, b), [shape = b.shape()](const Grads& dy) {
+    return Grads{dy[0], scaled(sum_to(dy[0], shape), -1.0)};
+  });
+}
+
+Tensor mul(const Tensor& a, const Tensor& b) {
+  check_pair("mul", a, b);
+  return record("mul", {a, b}, apply(Binary::mul, a, b),
+                [a = a.detach(), b = b.detach(), da = needs_grad(a), db = needs_grad(b)](const Grads& dy) {
+                  return Grads{da ? apply(Binary::mul, dy[0], b) : Tensor(),
+                               db ? sum_to(apply(Binary::mul, dy[0], a), b.shape()) : Tensor()};
+                });
+}
+
+// y = a / b: da = dy / b, db = -dy y / b summed over the repetitions of b.
+Tensor div(const Tensor& a, const Tensor& b) {
+  check_pair("div", a, b);
+  const Tensor y = apply(Binary::div, a, b);
+  return record("div", {a, b}, y, [b = b.detach(), y = y.detach()](const Grads& dy) {
+    const Tensor da = apply(Binary::div, dy[0], b);
+    return Grads{da, scaled(sum_to(apply(Binary::mul, da, y), b.shape()), -1.0)};
+  });
+}
+
+Tensor affine(const Tensor& x, double scale, double shift) { return unary("affine", x, {Unary::affine, scale, shift}); }
+Tensor abs(const Tensor& x) { return unary("abs", x, {Unary::abs}); }
+Tensor square(const Tensor& x) { return unary("square", x, {Unary::square}); }
+Tensor sqrt(const Tensor& x) { return unary("sqrt", x, {Unary::sqrt}); }
+Tensor exp(const Tensor& x) { return unary("exp", x, {Unary::exp}); }
+Tensor log(const Tensor& x) { return unary("log", x, {Unary::log}); }
+Tensor relu(const Tensor& x) { return unary("relu", x, {Unary::relu}); }
+Tensor gelu(const Tensor& x) { return unary("gelu", x, {Unary::gelu}); }
+Tensor gelu_tanh(const Tensor& x) { return unary("gelu_tanh", x, {Unary::gelu_tanh}); }
+Tensor silu(const Tensor& x) { return unary("silu", x, {Unary::silu}); }
+Tensor tanh(const Tensor& x) { return unary("tanh", x, {Unary::tanh}); }
+Tensor sigmoid(const Tensor& x) { return unary("sigmoid", x, {Unary::sigmoid}); }
+
+Tensor bias_activation(const Tensor& x, const Tensor& bias, const Unary& f) {
+  check_pair("bias_activation", x, bias);
+  ENGINE_CHECK(bias.rank() == 1 && x.rank() >= 1 && bias.size(0) == x.size(-1),
+               "bias_activation: expected bias (C) for x (..., C), got ", bias.shape(), " for ", x.shape());
+  const Tensor y = Tensor::empty_like(x);
+  on(x.device(), [&](auto& ctx) { bias_activation_forward(ctx, f, x, bias, y); });
+  const bool from_output = derivative_from_output(f.op);
+  return record("bias_activation", {x, bias}, y,
+                [=, saved = (from_output ? y : x).detach(), b = bias.detach()](const Grads& dy) {
+                  const Tensor at = from_output ? saved : apply(Binary::add, saved, b);
+                  const Tensor dx = Tensor::empty_like(at);
+                  on(dx.device(), [&](auto& ctx) { unary_backward(ctx, f, at, dy[0], dx); });
+                  return Grads{dx, sum_to(dx, b.shape())};
+                });
+}
+
+}  // namespace engine

@@ -1,0 +1,138 @@
+#include "kernels/reduce.h"
+
+#include "kernels/cpu/parallel.h"
+
+namespace engine {
+namespace {
+
+// x seen as (outer, count, inner), reduced over count.
+struct Extents {
+  int64_t outer, count, inner;
+  Extents(const Reduce& p, const Shape& shape)
+      : outer(shape.elements(0, p.first_axis)),
+        count(shape.elements(p.first_axis, p.last_axis)),
+        inner(shape.elements(p.last_axis, shape.rank())) {}
+};
+
+constexpr int64_t kRowsPerPartial = 128;
+
+// Sums of columns: y[i] = scale * sum over r of x[r][i]. Rows are summed in fixed pieces, then the pieces pairwise, so
+// the result does not depend on the number of threads.
+template <class T>
+void sum_columns(CpuContext& ctx, int64_t rows, int64_t columns, const T* x, T* y, T scale) {
+  const int64_t pieces = (rows + kRowsPerPartial - 1) / kRowsPerPartial;
+  Scratch scratch(ctx, static_cast<size_t>(pieces * columns) * sizeof(T));
+  T* partial = scratch.as<T>();
+  parallel_for(pieces, std::max<int64_t>(1, kPointwiseGrain / (kRowsPerPartial * columns)),
+               [&](int64_t begin, int64_t end) {
+                 for (int64_t piece = begin; piece < end; ++piece) {
+                   T* sums = partial + piece * columns;
+                   std::fill(sums, sums + columns, T(0));
+                   for (int64_t r = piece * kRowsPerPartial; r < std::min(rows, (piece + 1) * kRowsPerPartial); ++r) {
+                     const T* row = x + r * columns;
+#pragma omp simd
+                     for (int64_t i = 0; i < columns; ++i) sums[i] += row[i];
+                   }
+                 }
+               });
+  for (int64_t step = 1; step < pieces; step *= 2)
+    for (int64_t piece = 0; piece + step < pieces; piece += 2 * step)
+      for (int64_t i = 0; i < columns; ++i) partial[piece * columns + i] += partial[(piece + step) * columns + i];
+  for (int64_t i = 0; i < columns; ++i) y[i] = pieces > 0 ? scale * partial[i] : T(0);
+}
+
+template <class T>
+void sum_axis(CpuContext& ctx, const Extents& e, const T* x, T* y, T scale) {
+  if (e.inner == 1) {
+    parallel_for(e.outer, std::max<int64_t>(1, kPointwiseGrain / std::max<int64_t>(1, e.count)),
+                 [&](int64_t begin, int64_t end) {
+                   for (int64_t o = begin; o < end; ++o) {
+                     const T* row = x + o * e.count;
+                     y[o] = scale * pairwise_sum<T>(0, e.count, [row](int64_t i) { return row[i]; });
+                   }
+                 });
+    return;
+  }
+  for (int64_t o = 0; o < e.outer; ++o)
+    sum_columns(ctx, e.count, e.inner, x + o * e.count * e.inner, y + o * e.inner, scale);
+}
+
+template <class T>
+bool beats(T candidate, T best) {
+  return candidate > best || (candidate != candidate && best == best);
+}
+
+// The position along the reduced axis of the first maximal element of column i of slab o.
+template <class T>
+int64_t first_max(const Extents& e, const T* x, int64_t o, int64_t i) {
+  const T* column = x + o * e.count * e.inner + i;
+  int64_t best = 0;
+  for (int64_t c = 1; c < e.count; ++c)
+    if (beats(column[c * e.inner], column[best * e.inner])) best = c;
+  return best;
+}
+
+template <class T, class Body>
+void for_each_max(const Extents& e, const T* x, const Body& body) {
+  parallel_for(e.outer * e.inner, std::max<int64_t>(1, kPointwiseGrain / e.count), [&](int64_t begin, int64_t end) {
+    for (int64_t k = begin; k < end; ++k) {
+      const int64_t o = k / e.inner, i = k % e.inner, best = first_max(e, x, o, i);
+      body(k, (o * e.count + best) * e.inner + i);
+    }
+  });
+}
+
+}  // namespace
+
+void reduce_forward(CpuContext& ctx, const Reduce& p, ConstView x, View y) {
+  if (x.dtype == DType::bf16)
+    return in_f32(
+        ctx, [&](auto... v) { reduce_forward(ctx, p, v...); }, x, y);
+  const Extents e(p, x.shape);
+  dispatch_float(x.dtype, [&]<class T>() {
+    const T* in = x.as<T>();
+    T* out = y.as<T>();
+    if (p.op == Reduce::max)
+      for_each_max(e, in, [&](int64_t k, int64_t at) { out[k] = in[at]; });
+    else
+      sum_axis(ctx, e, in, out, p.op == Reduce::mean ? T(1) / static_cast<T>(e.count) : T(1));
+  });
+}
+
+void reduce_backward(CpuContext& ctx, const Reduce& p, ConstView x, ConstView dy, View dx) {
+  if (dy.dtype == DType::bf16)
+    return in_f32(
+        ctx, [&](auto... v) { reduce_backward(ctx, p, v...); }, x, dy, dx);
+  const Extents e(p, dx.shape);
+  dispatch_float(dy.dtype, [&]<class T>() {
+    const T* upstream = dy.as<T>();
+    T* out = dx.as<T>();
+    if (p.op == Reduce::max) {
+      std::fill(out, out + dx.elements(), T(0));
+      for_each_max(e, x.as<T>(), [&](int64_t k, int64_t at) { out[at] = upstream[k]; });
+      return;
+    }
+    const T scale = p.op == Reduce::mean ? T(1) / static_cast<T>(e.count) : T(1);
+    parallel_for(e.outer * e.count, std::max<int64_t>(1, kPointwiseGrain / e.inner), [&](int64_t begin, int64_t end) {
+      for (int64_t row = begin; row < end; ++row) {
+        const T* from = upstream + row / e.count * e.inner;
+        T* to = out + row * e.inner;
+        for (int64_t i = 0; i < e.inner; ++i) to[i] = scale * from[i];
+      }
+    });
+  });
+}
+
+void argmax(CpuContext& ctx, ConstView x, View y) {
+  if (x.dtype == DType::bf16)
+    return in_f32(
+        ctx, [&](auto... v) { argmax(ctx, v...); }, x, y);
+  const int64_t columns = x.shape[-1];
+  dispatch_float(x.dtype, [&]<class T>() {
+    int64_t* out = y.as<int64_t>();
+    const Extents e(Reduce{Reduce::max, x.shape.rank() - 1, x.shape.rank()}, x.shape);
+    for_each_max(e, x.as<T>(), [&](int64_t k, int64_t at) { out[k] = at % columns; });
+  });
+}
+
+}  // namespace engine
