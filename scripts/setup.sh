@@ -12,9 +12,9 @@ packages=(
   libcli11-dev libtomlplusplus-dev nlohmann-json3-dev libfmt-dev
   doctest-dev libbenchmark-dev
 )
-# The same for a system without these packages: programs, and headers that must compile.
+# The same for a system without these packages: programs, and headers that the compiler must find.
 programs=(c++ cmake ninja ffmpeg)
-headers=(dnnl.hpp libavformat/avformat.h libavcodec/avcodec.h libavutil/avutil.h libswscale/swscale.h CLI/CLI.hpp
+headers=(dnnl.hpp libavformat/avformat.h libavcodec/avcodec.h libavutil/version.h libswscale/swscale.h CLI/CLI.hpp
   toml++/toml.h nlohmann/json.hpp fmt/format.h doctest/doctest.h benchmark/benchmark.h)
 
 say() { echo "setup: $*" >&2; }
@@ -51,7 +51,7 @@ missing_pieces() {
   done
   command -v c++ >/dev/null || return 0
   for item in "${headers[@]}"; do
-    c++ -std=c++20 -I/usr/include/ffmpeg -fsyntax-only -x c++ -include "$item" /dev/null 2>/dev/null || echo "$item"
+    c++ -std=c++20 -I/usr/include/ffmpeg -E -x c++ -include "$item" /dev/null >/dev/null 2>&1 || echo "$item"
   done
 }
 
@@ -66,7 +66,7 @@ check_only=false
 case "${1:-}" in
   --check) check_only=true ;;
   '') ;;
-  *) die "unknown argument '$1'; usage: setup.sh [--check]" ;;
+  *) echo "usage: setup.sh [--check]" >&2; exit 64 ;;
 esac
 
 ID='' ID_LIKE='' VERSION_ID=''
