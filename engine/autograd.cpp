@@ -23,7 +23,7 @@ Tensor sum_of(const Tensor& a, const Tensor& b) {
 void add_to(Tensor& total, Tensor contribution) {
   if (!total) {
     total = std::move(contribution);
-  } else if (total.storage().use_count() == 1) {
+  } else if (total.unique()) {
     on(total.device(), [&](auto& ctx) { accumulate(ctx, contribution, total); });
   } else {
     total = sum_of(total, contribution);
@@ -43,9 +43,10 @@ void add_to_leaf(Node& leaf, Tensor contribution) {
 
 void check_gradient(const Node& node, size_t input, const Tensor& gradient) {
   const Node::Output& expected = node.inputs[input].node->outputs[static_cast<size_t>(node.inputs[input].output)];
-  ENGINE_CHECK(gradient.shape() == expected.shape && gradient.dtype() == expected.dtype && gradient.device() == expected.device,
-               "backward of ", node.name, ": the gradient of input ", input, " is ", gradient.shape(), " ", gradient.dtype(),
-               " on ", gradient.device(), ", the input is ", expected.shape, " ", expected.dtype, " on ", expected.device);
+  ENGINE_CHECK(
+      gradient.shape() == expected.shape && gradient.dtype() == expected.dtype && gradient.device() == expected.device,
+      "backward of ", node.name, ": the gradient of input ", input, " is ", gradient.shape(), " ", gradient.dtype(),
+      " on ", gradient.device(), ", the input is ", expected.shape, " ", expected.dtype, " on ", expected.device);
 }
 
 // The nodes that `root` depends on, newest first. A node's inputs are always older than itself, so this is an order in
@@ -113,8 +114,9 @@ void backward(const Tensor& root, const Tensor& seed) {
   ENGINE_CHECK(root.requires_grad(), "backward: nothing to differentiate: no input of this tensor requires a gradient");
   ENGINE_CHECK(seed.defined() || root.elements() == 1, "backward: a tensor of shape ", root.shape(),
                " needs a seed gradient; reduce it to one element or pass one");
-  if (seed) ENGINE_CHECK(seed.shape() == root.shape() && seed.dtype() == root.dtype(), "backward: seed ", seed.shape(), " ",
-                         seed.dtype(), " for a tensor ", root.shape(), " ", root.dtype());
+  if (seed)
+    ENGINE_CHECK(seed.shape() == root.shape() && seed.dtype() == root.dtype(), "backward: seed ", seed.shape(), " ",
+                 seed.dtype(), " for a tensor ", root.shape(), " ", root.dtype());
   const NoGrad no_grad;
   Tensor start = seed ? seed.detach() : Tensor::full(root.shape(), 1.0, root.dtype(), root.device());
   if (root.edge().node->is_leaf) {
@@ -165,13 +167,16 @@ void backward(const Tensor& root, const Tensor& seed) {
 }
 
 void add_hook(const Tensor& leaf, Hook hook) {
-  ENGINE_CHECK(leaf.requires_grad() && leaf.edge().node->is_leaf, "add_hook: the tensor is not a leaf that requires a gradient");
+  ENGINE_CHECK(leaf.requires_grad() && leaf.edge().node->is_leaf,
+               "add_hook: the tensor is not a leaf that requires a gradient");
   leaf.edge().node->hooks.push_back(std::move(hook));
 }
 
 void set_grad_slot(const Tensor& leaf, const Tensor& slot) {
-  ENGINE_CHECK(leaf.requires_grad() && leaf.edge().node->is_leaf, "set_grad_slot: the tensor is not a leaf that requires a gradient");
-  ENGINE_CHECK(leaf.shape() == slot.shape() && leaf.dtype() == slot.dtype(), "set_grad_slot: slot ", slot.shape(), " for ", leaf.shape());
+  ENGINE_CHECK(leaf.requires_grad() && leaf.edge().node->is_leaf,
+               "set_grad_slot: the tensor is not a leaf that requires a gradient");
+  ENGINE_CHECK(leaf.shape() == slot.shape() && leaf.dtype() == slot.dtype(), "set_grad_slot: slot ", slot.shape(),
+               " for ", leaf.shape());
   leaf.edge().node->slot = slot;
 }
 

@@ -47,9 +47,9 @@ class Node {
   static int64_t live();
 };
 
-// Declares `outputs` to be computed from `inputs` by an op called `name` whose derivative is `backward`, and returns them.
-// Does nothing when no input requires a gradient or inside NoGrad. The closure captures what it needs by value; outputs
-// must be captured as y.detach(), or the graph would hold itself alive.
+// Declares `outputs` to be computed from `inputs` by an op called `name` whose derivative is `backward`, and returns
+// them. Does nothing when no input requires a gradient or inside NoGrad. The closure captures what it needs by value;
+// outputs must be captured as y.detach(), or the graph would hold itself alive.
 Tensor record(const char* name, const std::vector<Tensor>& inputs, const Tensor& output, Backward backward);
 std::vector<Tensor> record(const char* name, const std::vector<Tensor>& inputs, std::vector<Tensor> outputs,
                            Backward backward);

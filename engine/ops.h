@@ -1,7 +1,7 @@
-// Every public op. Differentiable in its float tensors unless it says otherwise; all tensors of a call are on one device.
-// Shapes: N batch, H height, W width, C channels, K output channels; "(..., C)" is any number of axes ending in C.
-// Float tensors of one call have one type (f32, f64 or bf16) where nothing else is said. A wrong argument throws an Error
-// that names the op, the shapes and what would be right.
+// Every public op. Differentiable in its float tensors unless it says otherwise; all tensors of a call are on one
+// device. Shapes: N batch, H height, W width, C channels, K output channels; "(..., C)" is any number of axes ending in
+// C. Float tensors of one call have one type (f32, f64 or bf16) where nothing else is said. A wrong argument throws an
+// Error that names the op, the shapes and what would be right.
 #pragma once
 
 #include <vector>
@@ -52,14 +52,15 @@ Tensor cast(const Tensor& x, DType dtype);  // this very tensor when it has the 
 struct Matmul {
   bool transpose_a = false, transpose_b = false;
 };
-// (..., M, K) x (..., K, N) -> (..., M, N). A transposed argument is given as (..., K, M) or (..., N, K). The outer axes
-// are equal, or b has none and is used for all of them.
+// (..., M, K) x (..., K, N) -> (..., M, N). A transposed argument is given as (..., K, M) or (..., N, K). The outer
+// axes are equal, or b has none and is used for all of them.
 Tensor matmul(const Tensor& a, const Tensor& b, const Matmul& p = {});
 // f(x w^T + bias): x (..., C), w (K, C), bias (K) or undefined -> (..., K).
 Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias = {}, const Unary& f = {Unary::affine});
 
 // ---- convolution and pooling (kernels/conv.h, kernels/pool.h) ----
-// f(x * w + bias): x (N, H, W, C), w (K, R, S, C / groups), bias (K) or undefined -> (N, P, Q, K). f: affine (none) or relu.
+// f(x * w + bias): x (N, H, W, C), w (K, R, S, C / groups), bias (K) or undefined -> (N, P, Q, K). f: affine (none) or
+// relu.
 Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& bias, const Conv2d& p, const Unary& f = {Unary::affine});
 Tensor max_pool2d(const Tensor& x, const Pool2d& p);
 Tensor average_pool2d(const Tensor& x, const Pool2d& p);
@@ -71,9 +72,9 @@ Tensor layer_norm(const Tensor& x, const Tensor& w, const Tensor& bias, const La
 // {layer_norm(x + residual), x + residual} in one pass.
 std::vector<Tensor> residual_layer_norm(const Tensor& x, const Tensor& residual, const Tensor& w, const Tensor& bias,
                                         const LayerNorm& p = {});
-// f(batch_norm(x) + residual): x (N, ..., C), residual of x's shape or undefined, f: affine (none) or relu. Training: by the
-// statistics of the batch, and running_mean and running_var (C, f32 or x's f64; no gradient) move towards them. Otherwise by
-// the running statistics.
+// f(batch_norm(x) + residual): x (N, ..., C), residual of x's shape or undefined, f: affine (none) or relu. Training:
+// by the statistics of the batch, and running_mean and running_var (C, f32 or x's f64; no gradient) move towards them.
+// Otherwise by the running statistics.
 Tensor batch_norm(const Tensor& x, const Tensor& w, const Tensor& bias, const Tensor& running_mean,
                   const Tensor& running_var, bool training, const BatchNorm& p = {}, const Tensor& residual = {},
                   const Unary& f = {Unary::affine});
@@ -87,8 +88,8 @@ struct CrossEntropy {
   double label_smoothing = 0.0;  // 0 <= s < 1: the target becomes (1 - s) one_hot + s / C
   int64_t ignore_index = -1;     // rows with this label count for nothing
 };
-// logits (N, C); labels i64 (N); class_weights (C) f32 (f64 for f64 logits) or undefined. The mean is over the rows that
-// count, weighted by the weight of their class. No such row: 0.
+// logits (N, C); labels i64 (N); class_weights (C) f32 (f64 for f64 logits) or undefined. The mean is over the rows
+// that count, weighted by the weight of their class. No such row: 0.
 Tensor cross_entropy(const Tensor& logits, const Tensor& labels, const CrossEntropy& p = {},
                      const Tensor& class_weights = {});
 // targets (N, C) of the logits' type: a distribution in every row; no gradient.
@@ -101,7 +102,8 @@ Tensor l1_loss(const Tensor& x, const Tensor& target);  // derivative 0 where x 
 Tensor dropout(const Tensor& x, double probability);
 
 // ---- pixels ----
-// (x - mean[c]) / deviation[c] of u8 pixels (..., C), C = mean.size(); mean and deviation in units of 0..255; no gradient.
+// (x - mean[c]) / deviation[c] of u8 pixels (..., C), C = mean.size(); mean and deviation in units of 0..255; no
+// gradient.
 Tensor normalize_frames(const Tensor& x, const std::vector<double>& mean, const std::vector<double>& deviation,
                         DType dtype = DType::f32);
 

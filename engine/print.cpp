@@ -17,8 +17,10 @@ struct Printer {
   void element(int64_t index) const {
     dispatch_all(host.dtype(), [&]<class T>() {
       const T value = static_cast<const T*>(host.memory())[index];
-      if constexpr (std::is_integral_v<T>) out << static_cast<int64_t>(value);
-      else out << std::setprecision(host.dtype() == DType::bf16 ? 3 : 5) << static_cast<double>(value);
+      if constexpr (std::is_integral_v<T>)
+        out << static_cast<int64_t>(value);
+      else
+        out << std::setprecision(host.dtype() == DType::bf16 ? 3 : 5) << static_cast<double>(value);
     });
   }
 
@@ -32,8 +34,10 @@ struct Printer {
         i = size - kEdge;
       }
       if (i > 0) {
-        if (depth + 1 == host.rank()) out << " ";
-        else out << ",\n" << std::string(static_cast<size_t>(depth) + 1, ' ');
+        if (depth + 1 == host.rank())
+          out << " ";
+        else
+          out << ",\n" << std::string(static_cast<size_t>(depth) + 1, ' ');
       }
       axis(depth + 1, offset + i * step);
     }

@@ -9,7 +9,8 @@ namespace engine {
 
 uint32_t Random::bits() {
   if (used_ == 4) {
-    block_ = philox(seed_, {position_++, substream_, static_cast<uint32_t>(stream_), static_cast<uint32_t>(stream_ >> 32)});
+    block_ =
+        philox(seed_, {position_++, substream_, static_cast<uint32_t>(stream_), static_cast<uint32_t>(stream_ >> 32)});
     used_ = 0;
   }
   return block_[static_cast<size_t>(used_++)];
@@ -77,7 +78,8 @@ StepRandom& StepRandom::current() {
 }
 
 void StepRandom::begin_step(const Tensor& step) {
-  ENGINE_CHECK(step.elements() == 1 && step.dtype() == DType::i64, "begin_step: expected one i64, got ", step.shape(), " ", step.dtype());
+  ENGINE_CHECK(step.elements() == 1 && step.dtype() == DType::i64, "begin_step: expected one i64, got ", step.shape(),
+               " ", step.dtype());
   step_ = step;
   stream_ = 0;
 }

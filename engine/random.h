@@ -15,10 +15,10 @@ class Random {
       : seed_(seed), stream_(stream), substream_(substream) {}
 
   uint32_t bits();
-  double uniform();                              // [0, 1), 53 random bits
-  double uniform(double low, double high);       // [low, high)
-  uint64_t below(uint64_t bound);                // 0 .. bound-1, without bias; bound > 0
-  double normal();                               // mean 0, variance 1 (Box-Muller)
+  double uniform();                         // [0, 1), 53 random bits
+  double uniform(double low, double high);  // [low, high)
+  uint64_t below(uint64_t bound);           // 0 .. bound-1, without bias; bound > 0
+  double normal();                          // mean 0, variance 1 (Box-Muller)
   bool chance(double probability) { return uniform() < probability; }
   // A permutation of 0 .. count-1 (Fisher-Yates).
   std::vector<int64_t> permutation(int64_t count);
@@ -37,8 +37,8 @@ Tensor normal(const Shape& shape, double mean, double deviation, Random& random,
 // A 64-bit number from a name, the same on every machine (FNV-1a); for giving parameters streams of their own.
 uint64_t stream_of(std::string_view name);
 
-// The random state of a training step, which ops that draw (dropout) take their key from. The step number is a one-element
-// tensor in the device's memory, so that a recorded step draws afresh every time it is replayed.
+// The random state of a training step, which ops that draw (dropout) take their key from. The step number is a
+// one-element tensor in the device's memory, so that a recorded step draws afresh every time it is replayed.
 class StepRandom {
  public:
   // The state that ops on this thread use.

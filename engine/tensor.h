@@ -37,8 +37,8 @@ struct Edge {
   int output = 0;
 };
 
-// Always contiguous: a view is a reshape or a slice of the outermost axis; everything else is a copying op (engine/ops.h).
-// Not thread-safe: one thread at a time works on a tensor and on everything that shares its memory.
+// Always contiguous: a view is a reshape or a slice of the outermost axis; everything else is a copying op
+// (engine/ops.h). Not thread-safe: one thread at a time works on a tensor and on everything that shares its memory.
 class Tensor {
  public:
   Tensor() = default;  // undefined; stands for "none"
@@ -50,7 +50,9 @@ class Tensor {
   template <class T>
   static Tensor from(std::span<const T> values, const Shape& shape);
   template <class T>
-  static Tensor from(const std::vector<T>& values, const Shape& shape) { return from(std::span<const T>(values), shape); }
+  static Tensor from(const std::vector<T>& values, const Shape& shape) {
+    return from(std::span<const T>(values), shape);
+  }
   template <class T>
   static Tensor from(std::initializer_list<T> values) {
     return from(std::span<const T>(values.begin(), values.size()), Shape{static_cast<int64_t>(values.size())});
@@ -108,8 +110,11 @@ class Tensor {
 
   const Edge& edge() const;
   void set_edge(Edge edge) const;
-  // Moves this tensor, and every handle on it, to other memory of the same size. The elements are not copied.
-  void rebind(std::shared_ptr<Storage> storage, size_t offset) const;
+  // Makes this tensor, and every handle on it, stand for source's memory, type and device; the shape must be the same.
+  // A leaf stays one; its gradient is forgotten.
+  void assign(const Tensor& source) const;
+  // True when no other handle and no view sees this memory.
+  bool unique() const;
   // True when both handles are the same tensor.
   bool is(const Tensor& other) const { return impl_ == other.impl_; }
 
@@ -128,8 +133,8 @@ std::ostream& operator<<(std::ostream& out, const Tensor& tensor);
 
 template <class T>
 Tensor Tensor::from(std::span<const T> values, const Shape& shape) {
-  ENGINE_CHECK(static_cast<int64_t>(values.size()) == shape.elements(), "Tensor::from: ", values.size(), " values for shape ",
-               shape, " (", shape.elements(), " elements)");
+  ENGINE_CHECK(static_cast<int64_t>(values.size()) == shape.elements(), "Tensor::from: ", values.size(),
+               " values for shape ", shape, " (", shape.elements(), " elements)");
   Tensor result = empty(shape, dtype_of<T>);
   copy_bytes(kCpu, result.memory(), kCpu, values.data(), values.size() * sizeof(T));
   return result;

@@ -1,5 +1,6 @@
-// Convolution of images, in the sense of neural networks (no flip of the kernel). Layout: x (N,H,W,C), w (K,R,S,C/groups),
-// y (N,P,Q,K) with P = (H + 2 pad_h - dilation_h (R - 1) - 1) / stride_h + 1, rounded down, and Q likewise.
+// Convolution of images, in the sense of neural networks (no flip of the kernel). Layout: x (N,H,W,C), w
+// (K,R,S,C/groups), y (N,P,Q,K) with P = (H + 2 pad_h - dilation_h (R - 1) - 1) / stride_h + 1, rounded down, and Q
+// likewise.
 //   y[n,p,q,k] = f( bias[k] + sum over r,s,c of x[n, p stride_h + r dilation_h - pad_h, q ..., c] w[k,r,s,c] ),
 // where x is 0 outside the image; with groups, output channel k sees the C/groups input channels of its group.
 #pragma once
@@ -24,7 +25,8 @@ struct Conv2d {
 
 // bias may be undefined. f: affine with alpha 1 and beta 0 (nothing), or relu.
 void conv2d_forward(CpuContext& ctx, const Conv2d& p, const Unary& f, ConstView x, ConstView w, ConstView bias, View y);
-void conv2d_forward(CudaContext& ctx, const Conv2d& p, const Unary& f, ConstView x, ConstView w, ConstView bias, View y);
+void conv2d_forward(CudaContext& ctx, const Conv2d& p, const Unary& f, ConstView x, ConstView w, ConstView bias,
+                    View y);
 
 // dx from the gradient of the convolution's output before f.
 void conv2d_backward_input(CpuContext& ctx, const Conv2d& p, ConstView dy, ConstView w, View dx);

@@ -7,16 +7,16 @@ namespace engine {
 
 struct Unary {
   enum Op : uint8_t {
-    affine,      // alpha x + beta
-    abs,         // |x|; derivative 0 at 0
-    square,      // x^2
-    sqrt,        // x >= 0
+    affine,  // alpha x + beta
+    abs,     // |x|; derivative 0 at 0
+    square,  // x^2
+    sqrt,    // x >= 0
     exp,
-    log,         // x > 0
-    relu,        // max(x, 0); derivative 0 at 0; NaN stays NaN
-    gelu,        // x Phi(x), Phi the normal distribution function (Hendrycks and Gimpel, arXiv 1606.08415)
-    gelu_tanh,   // the tanh approximation of gelu in the same paper
-    silu,        // x sigmoid(x)
+    log,        // x > 0
+    relu,       // max(x, 0); derivative 0 at 0; NaN stays NaN
+    gelu,       // x Phi(x), Phi the normal distribution function (Hendrycks and Gimpel, arXiv 1606.08415)
+    gelu_tanh,  // the tanh approximation of gelu in the same paper
+    silu,       // x sigmoid(x)
     tanh,
     sigmoid,
   };
@@ -40,8 +40,8 @@ void unary_backward(CudaContext& ctx, const Unary& f, ConstView saved, ConstView
 
 enum class Binary : uint8_t { add, sub, mul, div };
 
-// y = a op b. b has a's shape, or is repeated along a's outer axes: its shape is the innermost axes of a's, or one element.
-// One float type, contiguous; y has a's shape and may be a.
+// y = a op b. b has a's shape, or is repeated along a's outer axes: its shape is the innermost axes of a's, or one
+// element. One float type, contiguous; y has a's shape and may be a.
 void binary_forward(CpuContext& ctx, Binary op, ConstView a, ConstView b, View y);
 void binary_forward(CudaContext& ctx, Binary op, ConstView a, ConstView b, View y);
 

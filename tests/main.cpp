@@ -1,4 +1,5 @@
-// The tests' main: every allocation of the CPU is poisoned with NaN and guarded, and the run fails if a guard was damaged.
+// The tests' main: every allocation of the CPU is poisoned with NaN and guarded, and the run fails if a guard was
+// damaged.
 #define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
 

@@ -26,16 +26,21 @@ Random stream(const OpCase& row, const char* purpose) {
 
 Tensor fill_labels(const Input& input, Random& random) {
   const Tensor labels = Tensor::empty(input.shape, DType::i64);
-  for (int64_t& label : labels.values<int64_t>()) label = static_cast<int64_t>(random.below(static_cast<uint64_t>(input.bound)));
+  for (int64_t& label : labels.values<int64_t>())
+    label = static_cast<int64_t>(random.below(static_cast<uint64_t>(input.bound)));
   return labels;
 }
 
 double draw(Fill fill, Random& random) {
   switch (fill) {
-    case Fill::positive: return random.uniform(0.5, 2.0);
-    case Fill::off_zero: return random.uniform(0.1, 2.0) * (random.chance(0.5) ? 1.0 : -1.0);
-    case Fill::rows: return random.uniform(0.1, 1.0);
-    default: return random.normal();
+    case Fill::positive:
+      return random.uniform(0.5, 2.0);
+    case Fill::off_zero:
+      return random.uniform(0.1, 2.0) * (random.chance(0.5) ? 1.0 : -1.0);
+    case Fill::rows:
+      return random.uniform(0.1, 1.0);
+    default:
+      return random.normal();
   }
 }
 
@@ -121,7 +126,8 @@ Outcome evaluate(const OpCase& row, const Tensors& exact, const Tensors& seeds, 
 Tensors make_seeds(const OpCase& row, const Tensors& outputs, DType rounding, bool integers) {
   Random random = stream(row, "seeds");
   Tensors seeds;
-  for (const Tensor& output : outputs) seeds.push_back(make_input({output.shape(), Fill::normal}, rounding, integers, random));
+  for (const Tensor& output : outputs)
+    seeds.push_back(make_input({output.shape(), Fill::normal}, rounding, integers, random));
   return seeds;
 }
 
@@ -142,7 +148,8 @@ double relative_l2(const Tensor& got, const Tensor& expected) {
   return norm > 0 ? std::sqrt(error / norm) : std::sqrt(error);
 }
 
-void check_close(const OpCase& row, const char* what, const Tensors& got, const Tensors& expected, double tolerance) {
+void check_close(const OpCase& row, const std::string& what, const Tensors& got, const Tensors& expected,
+                 double tolerance) {
   REQUIRE(got.size() == expected.size());
   for (size_t i = 0; i < got.size(); ++i) {
     INFO(row.op, " (", row.what, "): ", what, " ", i);
@@ -157,7 +164,7 @@ bool same_bytes(const Tensor& a, const Tensor& b) {
   return a.shape() == b.shape() && a.dtype() == b.dtype() && std::memcmp(a.memory(), b.memory(), a.bytes()) == 0;
 }
 
-void check_same_bytes(const OpCase& row, const char* what, const Tensors& a, const Tensors& b) {
+void check_same_bytes(const OpCase& row, const std::string& what, const Tensors& a, const Tensors& b) {
   REQUIRE(a.size() == b.size());
   for (size_t i = 0; i < a.size(); ++i) {
     INFO(row.op, " (", row.what, "): ", what, " ", i);
@@ -177,9 +184,10 @@ double objective(const OpCase& row, const Tensors& inputs, const Tensors& seeds)
   return total;
 }
 
-// The derivative of the objective along `direction` of input `which`, by the four-point central difference, whose error is
-// of fourth order in the step.
-double difference(const OpCase& row, const Tensors& exact, const Tensors& seeds, size_t which, const std::vector<double>& direction) {
+// The derivative of the objective along `direction` of input `which`, by the four-point central difference, whose error
+// is of fourth order in the step.
+double difference(const OpCase& row, const Tensors& exact, const Tensors& seeds, size_t which,
+                  const std::vector<double>& direction) {
   Tensors moved = exact;
   const auto at = [&](double step) {
     moved[which] = exact[which].clone();
@@ -210,7 +218,8 @@ void check_gradients(const OpCase& row, int64_t& derivatives) {
     double worst = 0;
     for (size_t probe = 0; probe < probes; ++probe) {
       std::vector<double> direction(values.size(), 0.0);
-      if (full) direction[probe] = 1.0;
+      if (full)
+        direction[probe] = 1.0;
       else
         for (double& each : direction) each = random.normal();
       double expected = 0, scale = full ? largest : 0;
@@ -273,8 +282,10 @@ TEST_CASE("f32 and bf16 stay within their bounds of f64") {
       const Tensors seeds = make_seeds(row, outputs_of(row, exact), dtype, false);
       const Outcome expected = evaluate(row, exact, seeds, DType::f64), got = evaluate(row, exact, seeds, dtype);
       const bool single = dtype == DType::f32;
-      check_close(row, single ? "f32 output" : "bf16 output", got.outputs, expected.outputs, single ? row.f32 : row.bf16);
-      check_close(row, single ? "f32 gradient" : "bf16 gradient", got.grads, expected.grads, single ? row.f32_grad : row.bf16_grad);
+      check_close(row, single ? "f32 output" : "bf16 output", got.outputs, expected.outputs,
+                  single ? row.f32 : row.bf16);
+      check_close(row, single ? "f32 gradient" : "bf16 gradient", got.grads, expected.grads,
+                  single ? row.f32_grad : row.bf16_grad);
     }
 }
 

@@ -42,7 +42,8 @@ Tensor permute(const Tensor& x, const std::vector<int>& axes) {
     ENGINE_CHECK(place < 0, "permute: axis ", axis, " given twice");
     place = static_cast<int>(order.size()) - 1;
   }
-  return record("permute", {x}, permuted(x, order), [inverse](const Grads& dy) { return Grads{permuted(dy[0], inverse)}; });
+  return record("permute", {x}, permuted(x, order),
+                [inverse](const Grads& dy) { return Grads{permuted(dy[0], inverse)}; });
 }
 
 Tensor concat(const std::vector<Tensor>& parts, int axis) {
@@ -55,8 +56,9 @@ Tensor concat(const std::vector<Tensor>& parts, int axis) {
   for (const Tensor& part : parts) {
     Shape expected = first.shape();
     if (part.rank() == first.rank()) expected[at] = part.size(at);
-    ENGINE_CHECK(part.shape() == expected && part.dtype() == first.dtype() && part.device() == first.device(), "concat: ",
-                 part.shape(), " ", part.dtype(), " does not join ", first.shape(), " ", first.dtype(), " along axis ", axis);
+    ENGINE_CHECK(part.shape() == expected && part.dtype() == first.dtype() && part.device() == first.device(),
+                 "concat: ", part.shape(), " ", part.dtype(), " does not join ", first.shape(), " ", first.dtype(),
+                 " along axis ", axis);
     shape[at] += part.size(at);
     shapes.push_back(part.shape());
   }
@@ -77,7 +79,9 @@ Tensor concat(const std::vector<Tensor>& parts, int axis) {
     for (const Shape& each : shapes) {
       const int64_t width = each.elements(at, each.rank());
       grads.push_back(Tensor::empty(each, from.dtype(), from.device()));
-      on(from.device(), [&](auto& ctx) { copy(ctx, columns(from, start, width), grads.back().reshape({rows, width})); });
+      on(from.device(), [&](auto& ctx) {
+        copy(ctx, columns(from, start, width), grads.back().reshape({rows, width}));
+      });
       start += width;
     }
     return grads;

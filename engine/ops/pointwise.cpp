@@ -1,6 +1,6 @@
+#include "kernels/pointwise.h"
 #include "engine/autograd.h"
 #include "engine/ops.h"
-#include "kernels/pointwise.h"
 #include "kernels/reduce.h"
 
 namespace engine {
@@ -19,8 +19,8 @@ Tensor unary(const char* name, const Tensor& x, const Unary& f) {
 }
 
 void check_pair(const char* name, const Tensor& a, const Tensor& b) {
-  ENGINE_CHECK(is_float(a.dtype()) && a.dtype() == b.dtype(), name, ": expected two tensors of one float type, got ", a.dtype(),
-               " and ", b.dtype());
+  ENGINE_CHECK(is_float(a.dtype()) && a.dtype() == b.dtype(), name, ": expected two tensors of one float type, got ",
+               a.dtype(), " and ", b.dtype());
   const int extra = a.rank() - b.rank();
   const bool fits = b.elements() == 1 || (extra >= 0 && a.shape().slice(extra, a.rank()) == b.shape());
   ENGINE_CHECK(fits, name, ": shape ", b.shape(), " does not fit onto ", a.shape(),
@@ -45,7 +45,9 @@ Tensor sum_to(const Tensor& g, const Shape& shape) {
   const Tensor result = Tensor::empty(shape, g.dtype(), g.device());
   const int64_t repeats = shape.elements() == 0 ? 0 : g.elements() / shape.elements();
   const Tensor rows = g.detach().reshape({repeats, shape.elements()});
-  on(g.device(), [&](auto& ctx) { reduce_forward(ctx, {Reduce::sum, 0, 1}, rows, result.reshape({shape.elements()})); });
+  on(g.device(), [&](auto& ctx) {
+    reduce_forward(ctx, {Reduce::sum, 0, 1}, rows, result.reshape({shape.elements()}));
+  });
   return result;
 }
 
@@ -53,14 +55,16 @@ Tensor sum_to(const Tensor& g, const Shape& shape) {
 
 Tensor add(const Tensor& a, const Tensor& b) {
   check_pair("add", a, b);
-  return record("add", {a, b}, apply(Binary::add, a, b),
-                [shape = b.shape()](const Grads& dy) { return Grads{dy[0], sum_to(dy[0], shape)}; });
+  return record("add", {a, b}, apply(Binary::add, a, b), [shape = b.shape()](const Grads& dy) {
+    return Grads{dy[0], sum_to(dy[0], shape)};
+  });
 }
 
 Tensor sub(const Tensor& a, const Tensor& b) {
   check_pair("sub", a, b);
-  return record("sub", {a, b}, apply(Binary::sub, a, b),
-                [shape = b.shape()](const Grads& dy) { return Grads{dy[0], scaled(sum_to(dy[0], shape), -1.0)}; });
+  return record("sub", {a, b}, apply(Binary::sub, a, b), [shape = b.shape()](const Grads& dy) {
+    return Grads{dy[0], scaled(sum_to(dy[0], shape), -1.0)};
+  });
 }
 
 Tensor mul(const Tensor& a, const Tensor& b) {
@@ -97,8 +101,8 @@ Tensor sigmoid(const Tensor& x) { return unary("sigmoid", x, {Unary::sigmoid}); 
 
 Tensor bias_activation(const Tensor& x, const Tensor& bias, const Unary& f) {
   check_pair("bias_activation", x, bias);
-  ENGINE_CHECK(bias.rank() == 1 && x.rank() >= 1 && bias.size(0) == x.size(-1), "bias_activation: expected bias (C) for x (..., C), got ",
-               bias.shape(), " for ", x.shape());
+  ENGINE_CHECK(bias.rank() == 1 && x.rank() >= 1 && bias.size(0) == x.size(-1),
+               "bias_activation: expected bias (C) for x (..., C), got ", bias.shape(), " for ", x.shape());
   const Tensor y = Tensor::empty_like(x);
   on(x.device(), [&](auto& ctx) { bias_activation_forward(ctx, f, x, bias, y); });
   const bool from_output = derivative_from_output(f.op);

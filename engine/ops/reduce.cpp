@@ -10,7 +10,8 @@ Tensor reduce(const char* name, Reduce::Op op, const Tensor& x, int first_axis, 
   ENGINE_CHECK(is_float(x.dtype()), name, ": expected a float tensor, got ", x.shape(), " ", x.dtype());
   const int first = x.shape().resolve(first_axis), last = x.shape().resolve(last_axis);
   ENGINE_CHECK(first <= last, name, ": axis ", first_axis, " comes after axis ", last_axis, " in ", x.shape());
-  ENGINE_CHECK(op == Reduce::sum || x.shape().elements(first, last + 1) > 0, name, ": nothing to reduce in ", x.shape());
+  ENGINE_CHECK(op == Reduce::sum || x.shape().elements(first, last + 1) > 0, name, ": nothing to reduce in ",
+               x.shape());
   const Reduce p{op, first, last + 1};
   Shape kept = x.shape().slice(0, first);
   for (int axis = last + 1; axis < x.rank(); ++axis) kept.push_back(x.size(axis));
@@ -29,15 +30,21 @@ Tensor whole(const Tensor& x) { return x.reshape({x.elements()}); }
 
 }  // namespace
 
-Tensor sum(const Tensor& x, int first_axis, int last_axis) { return reduce("sum", Reduce::sum, x, first_axis, last_axis); }
+Tensor sum(const Tensor& x, int first_axis, int last_axis) {
+  return reduce("sum", Reduce::sum, x, first_axis, last_axis);
+}
 Tensor sum(const Tensor& x) { return sum(whole(x), 0, 0); }
-Tensor mean(const Tensor& x, int first_axis, int last_axis) { return reduce("mean", Reduce::mean, x, first_axis, last_axis); }
+Tensor mean(const Tensor& x, int first_axis, int last_axis) {
+  return reduce("mean", Reduce::mean, x, first_axis, last_axis);
+}
 Tensor mean(const Tensor& x) { return mean(whole(x), 0, 0); }
-Tensor max(const Tensor& x, int first_axis, int last_axis) { return reduce("max", Reduce::max, x, first_axis, last_axis); }
+Tensor max(const Tensor& x, int first_axis, int last_axis) {
+  return reduce("max", Reduce::max, x, first_axis, last_axis);
+}
 
 Tensor argmax(const Tensor& x) {
-  ENGINE_CHECK(is_float(x.dtype()) && x.rank() >= 1 && x.size(-1) > 0, "argmax: expected a float tensor (..., C) with C > 0, got ",
-               x.shape(), " ", x.dtype());
+  ENGINE_CHECK(is_float(x.dtype()) && x.rank() >= 1 && x.size(-1) > 0,
+               "argmax: expected a float tensor (..., C) with C > 0, got ", x.shape(), " ", x.dtype());
   const Tensor y = Tensor::empty(x.shape().slice(0, x.rank() - 1), DType::i64, x.device());
   on(x.device(), [&](auto& ctx) { argmax(ctx, x, y); });
   return y;

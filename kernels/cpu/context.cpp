@@ -35,8 +35,9 @@ CpuContext::~CpuContext() { trim(); }
 
 void* CpuContext::system_allocate(size_t bytes) {
   void* memory = std::aligned_alloc(kAlignment, bytes);
-  if (!memory) throw Error(concat("out of memory: asked for ", bytes >> 20, " MiB; use a smaller batch or fewer frames"),
-                           exit_code::kMemory);
+  if (!memory)
+    throw Error(concat("out of memory: asked for ", bytes >> 20, " MiB; use a smaller batch or fewer frames"),
+                exit_code::kMemory);
   return memory;
 }
 

@@ -1,4 +1,5 @@
-// The CPU's context: memory, the thread pool's state, scratch memory, and what the tests switch on to catch bad kernels.
+// The CPU's context: memory, the thread pool's state, scratch memory, and what the tests switch on to catch bad
+// kernels.
 #pragma once
 
 #include <map>
@@ -43,8 +44,8 @@ class CpuContext {
   int64_t guard_violations_ = 0;
 };
 
-// Sets flush-to-zero on the calling thread and on every thread of its OpenMP pool, once per calling thread and pool size.
-// Denormal numbers would make a matrix product 5 to 15 times slower.
+// Sets flush-to-zero on the calling thread and on every thread of its OpenMP pool, once per calling thread and pool
+// size. Denormal numbers would make a matrix product 5 to 15 times slower.
 void flush_denormals();
 
 // Scratch memory of one kernel call.
@@ -55,7 +56,9 @@ class Scratch {
   Scratch(const Scratch&) = delete;
   Scratch& operator=(const Scratch&) = delete;
   template <class T>
-  T* as() { return static_cast<T*>(memory_); }
+  T* as() {
+    return static_cast<T*>(memory_);
+  }
   View view(DType dtype, const Shape& shape) { return View(memory_, dtype, shape); }
 
  private:

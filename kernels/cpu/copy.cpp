@@ -10,17 +10,22 @@ namespace {
 // bf16 converts by way of float; everything else converts directly.
 template <class To, class From>
 To convert(From value) {
-  if constexpr (std::is_same_v<To, From>) return value;
-  else if constexpr (std::is_same_v<To, bf16>) return bf16(static_cast<float>(value));
-  else if constexpr (std::is_same_v<From, bf16>) return static_cast<To>(static_cast<float>(value));
-  else return static_cast<To>(value);
+  if constexpr (std::is_same_v<To, From>)
+    return value;
+  else if constexpr (std::is_same_v<To, bf16>)
+    return bf16(static_cast<float>(value));
+  else if constexpr (std::is_same_v<From, bf16>)
+    return static_cast<To>(static_cast<float>(value));
+  else
+    return static_cast<To>(value);
 }
 
 // One run of the innermost axis.
 template <class From, class To>
 void copy_row(const From* x, int64_t x_stride, To* y, int64_t y_stride, int64_t count) {
   if (x_stride == 1 && y_stride == 1) {
-    if constexpr (std::is_same_v<From, To>) std::memcpy(y, x, static_cast<size_t>(count) * sizeof(To));
+    if constexpr (std::is_same_v<From, To>)
+      std::memcpy(y, x, static_cast<size_t>(count) * sizeof(To));
     else
       for (int64_t i = 0; i < count; ++i) y[i] = convert<To>(x[i]);
   } else {
@@ -62,19 +67,20 @@ void fill(CpuContext&, View y, double value) {
   dispatch_all(y.dtype, [&]<class T>() {
     const T element = convert<T>(value);
     T* out = y.as<T>();
-    parallel_for(y.elements(), kPointwiseGrain, [&](int64_t begin, int64_t end) { std::fill(out + begin, out + end, element); });
+    parallel_for(y.elements(), kPointwiseGrain,
+                 [&](int64_t begin, int64_t end) { std::fill(out + begin, out + end, element); });
   });
 }
 
 void copy(CpuContext&, ConstView x, View y) {
   ENGINE_CHECK(x.shape == y.shape, "copy: input ", x.shape, " and output ", y.shape, " must have the same shape");
-  dispatch_all(x.dtype, [&]<class From>() {
-    dispatch_all(y.dtype, [&]<class To>() { copy_strided<From, To>(x, y); });
-  });
+  dispatch_all(x.dtype,
+               [&]<class From>() { dispatch_all(y.dtype, [&]<class To>() { copy_strided<From, To>(x, y); }); });
 }
 
 void accumulate(CpuContext&, ConstView x, View y) {
-  ENGINE_CHECK(x.shape == y.shape && x.dtype == y.dtype, "accumulate: ", x.shape, " ", x.dtype, " onto ", y.shape, " ", y.dtype);
+  ENGINE_CHECK(x.shape == y.shape && x.dtype == y.dtype, "accumulate: ", x.shape, " ", x.dtype, " onto ", y.shape, " ",
+               y.dtype);
   ENGINE_CHECK(x.contiguous() && y.contiguous(), "accumulate: needs contiguous memory");
   if (x.dtype == DType::bf16) {
     const bf16* from = x.as<bf16>();

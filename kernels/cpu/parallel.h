@@ -10,8 +10,8 @@
 
 namespace engine {
 
-// Calls body(begin, end) for pieces that cover [0, count). Pieces are at least `grain` long (the last may be shorter), so a
-// small loop runs on the calling thread. The body must not throw.
+// Calls body(begin, end) for pieces that cover [0, count). Pieces are at least `grain` long (the last may be shorter),
+// so a small loop runs on the calling thread. The body must not throw.
 template <class Body>
 void parallel_for(int64_t count, int64_t grain, const Body& body) {
   if (count <= 0) return;
@@ -20,7 +20,7 @@ void parallel_for(int64_t count, int64_t grain, const Body& body) {
     body(int64_t{0}, count);
     return;
   }
-#pragma omp parallel for schedule(static, 1) num_threads(static_cast<int>(pieces))
+#pragma omp parallel for schedule(static, 1) num_threads(static_cast <int>(pieces))
   for (int64_t piece = 0; piece < pieces; ++piece) body(count * piece / pieces, count * (piece + 1) / pieces);
 }
 
@@ -43,8 +43,8 @@ T pairwise_sum(int64_t begin, int64_t end, const Term& term) {
   return pairwise_sum<T>(begin, middle, term) + pairwise_sum<T>(middle, end, term);
 }
 
-// Runs a kernel on f32 copies of its bf16 arguments: inputs are cast up, outputs (View) are cast down and so rounded once.
-// Arguments of other types pass through. kernel(views...) is called with the copies in the order given.
+// Runs a kernel on f32 copies of its bf16 arguments: inputs are cast up, outputs (View) are cast down and so rounded
+// once. Arguments of other types pass through. kernel(views...) is called with the copies in the order given.
 template <class Kernel, class... Views>
 void in_f32(CpuContext& ctx, const Kernel& kernel, const Views&... views);
 

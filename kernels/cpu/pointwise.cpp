@@ -9,42 +9,51 @@ namespace engine {
 namespace {
 
 // Each functor: value(x), and slope(s), the derivative, from what derivative_from_output() says is saved.
-template <class T> struct Affine {
+template <class T>
+struct Affine {
   T alpha, beta;
   T value(T x) const { return alpha * x + beta; }
   T slope(T) const { return alpha; }
 };
-template <class T> struct Abs {
+template <class T>
+struct Abs {
   T value(T x) const { return std::abs(x); }
   T slope(T x) const { return x > 0 ? T(1) : x < 0 ? T(-1) : T(0); }
 };
-template <class T> struct Square {
+template <class T>
+struct Square {
   T value(T x) const { return x * x; }
   T slope(T x) const { return 2 * x; }
 };
-template <class T> struct Sqrt {
+template <class T>
+struct Sqrt {
   T value(T x) const { return std::sqrt(x); }
   T slope(T y) const { return T(0.5) / y; }
 };
-template <class T> struct Exp {
+template <class T>
+struct Exp {
   T value(T x) const { return std::exp(x); }
   T slope(T y) const { return y; }
 };
-template <class T> struct Log {
+template <class T>
+struct Log {
   T value(T x) const { return std::log(x); }
   T slope(T x) const { return 1 / x; }
 };
-template <class T> struct Relu {
+template <class T>
+struct Relu {
   T value(T x) const { return x < 0 ? T(0) : x; }
   T slope(T y) const { return y > 0 ? T(1) : T(0); }
 };
-template <class T> struct Gelu {
+template <class T>
+struct Gelu {
   static constexpr T kInvSqrt2 = static_cast<T>(1 / std::numbers::sqrt2);
   static constexpr T kInvSqrt2Pi = static_cast<T>(std::numbers::inv_sqrtpi / std::numbers::sqrt2);
   T value(T x) const { return T(0.5) * x * (1 + std::erf(x * kInvSqrt2)); }
   T slope(T x) const { return T(0.5) * (1 + std::erf(x * kInvSqrt2)) + x * kInvSqrt2Pi * std::exp(T(-0.5) * x * x); }
 };
-template <class T> struct GeluTanh {
+template <class T>
+struct GeluTanh {
   static constexpr T kScale = static_cast<T>(std::numbers::sqrt2 * std::numbers::inv_sqrtpi);
   static constexpr T kCubic = T(0.044715);
   T value(T x) const { return T(0.5) * x * (1 + std::tanh(kScale * (x + kCubic * x * x * x))); }
@@ -53,18 +62,21 @@ template <class T> struct GeluTanh {
     return T(0.5) * (1 + t) + T(0.5) * x * (1 - t * t) * kScale * (1 + 3 * kCubic * x * x);
   }
 };
-template <class T> struct Silu {
+template <class T>
+struct Silu {
   T value(T x) const { return x / (1 + std::exp(-x)); }
   T slope(T x) const {
     const T s = 1 / (1 + std::exp(-x));
     return s * (1 + x * (1 - s));
   }
 };
-template <class T> struct Tanh {
+template <class T>
+struct Tanh {
   T value(T x) const { return std::tanh(x); }
   T slope(T y) const { return 1 - y * y; }
 };
-template <class T> struct Sigmoid {
+template <class T>
+struct Sigmoid {
   T value(T x) const { return 1 / (1 + std::exp(-x)); }
   T slope(T y) const { return y * (1 - y); }
 };
@@ -72,28 +84,44 @@ template <class T> struct Sigmoid {
 template <class T, class F>
 void with_functor(const Unary& f, const F& body) {
   switch (f.op) {
-    case Unary::affine: return body(Affine<T>{static_cast<T>(f.alpha), static_cast<T>(f.beta)});
-    case Unary::abs: return body(Abs<T>{});
-    case Unary::square: return body(Square<T>{});
-    case Unary::sqrt: return body(Sqrt<T>{});
-    case Unary::exp: return body(Exp<T>{});
-    case Unary::log: return body(Log<T>{});
-    case Unary::relu: return body(Relu<T>{});
-    case Unary::gelu: return body(Gelu<T>{});
-    case Unary::gelu_tanh: return body(GeluTanh<T>{});
-    case Unary::silu: return body(Silu<T>{});
-    case Unary::tanh: return body(Tanh<T>{});
-    case Unary::sigmoid: return body(Sigmoid<T>{});
+    case Unary::affine:
+      return body(Affine<T>{static_cast<T>(f.alpha), static_cast<T>(f.beta)});
+    case Unary::abs:
+      return body(Abs<T>{});
+    case Unary::square:
+      return body(Square<T>{});
+    case Unary::sqrt:
+      return body(Sqrt<T>{});
+    case Unary::exp:
+      return body(Exp<T>{});
+    case Unary::log:
+      return body(Log<T>{});
+    case Unary::relu:
+      return body(Relu<T>{});
+    case Unary::gelu:
+      return body(Gelu<T>{});
+    case Unary::gelu_tanh:
+      return body(GeluTanh<T>{});
+    case Unary::silu:
+      return body(Silu<T>{});
+    case Unary::tanh:
+      return body(Tanh<T>{});
+    case Unary::sigmoid:
+      return body(Sigmoid<T>{});
   }
 }
 
 template <class T, class F>
 void with_operator(Binary op, const F& body) {
   switch (op) {
-    case Binary::add: return body([](T a, T b) { return a + b; });
-    case Binary::sub: return body([](T a, T b) { return a - b; });
-    case Binary::mul: return body([](T a, T b) { return a * b; });
-    case Binary::div: return body([](T a, T b) { return a / b; });
+    case Binary::add:
+      return body([](T a, T b) { return a + b; });
+    case Binary::sub:
+      return body([](T a, T b) { return a - b; });
+    case Binary::mul:
+      return body([](T a, T b) { return a * b; });
+    case Binary::div:
+      return body([](T a, T b) { return a / b; });
   }
 }
 
@@ -128,7 +156,9 @@ void for_each_pair(int64_t count, int64_t period, const T* a, const T* b, T* out
 }  // namespace
 
 void unary_forward(CpuContext& ctx, const Unary& f, ConstView x, View y) {
-  if (x.dtype == DType::bf16) return in_f32(ctx, [&](auto... v) { unary_forward(ctx, f, v...); }, x, y);
+  if (x.dtype == DType::bf16)
+    return in_f32(
+        ctx, [&](auto... v) { unary_forward(ctx, f, v...); }, x, y);
   dispatch_float(x.dtype, [&]<class T>() {
     const T* in = x.as<T>();
     T* out = y.as<T>();
@@ -142,7 +172,9 @@ void unary_forward(CpuContext& ctx, const Unary& f, ConstView x, View y) {
 }
 
 void unary_backward(CpuContext& ctx, const Unary& f, ConstView saved, ConstView dy, View dx) {
-  if (saved.dtype == DType::bf16) return in_f32(ctx, [&](auto... v) { unary_backward(ctx, f, v...); }, saved, dy, dx);
+  if (saved.dtype == DType::bf16)
+    return in_f32(
+        ctx, [&](auto... v) { unary_backward(ctx, f, v...); }, saved, dy, dx);
   dispatch_float(saved.dtype, [&]<class T>() {
     const T *in = saved.as<T>(), *upstream = dy.as<T>();
     T* out = dx.as<T>();
@@ -156,14 +188,19 @@ void unary_backward(CpuContext& ctx, const Unary& f, ConstView saved, ConstView 
 }
 
 void binary_forward(CpuContext& ctx, Binary op, ConstView a, ConstView b, View y) {
-  if (a.dtype == DType::bf16) return in_f32(ctx, [&](auto... v) { binary_forward(ctx, op, v...); }, a, b, y);
+  if (a.dtype == DType::bf16)
+    return in_f32(
+        ctx, [&](auto... v) { binary_forward(ctx, op, v...); }, a, b, y);
   dispatch_float(a.dtype, [&]<class T>() {
-    with_operator<T>(op, [&](auto f) { for_each_pair(a.elements(), b.elements(), a.as<T>(), b.as<T>(), y.as<T>(), f); });
+    with_operator<T>(op,
+                     [&](auto f) { for_each_pair(a.elements(), b.elements(), a.as<T>(), b.as<T>(), y.as<T>(), f); });
   });
 }
 
 void bias_activation_forward(CpuContext& ctx, const Unary& f, ConstView x, ConstView bias, View y) {
-  if (x.dtype == DType::bf16) return in_f32(ctx, [&](auto... v) { bias_activation_forward(ctx, f, v...); }, x, bias, y);
+  if (x.dtype == DType::bf16)
+    return in_f32(
+        ctx, [&](auto... v) { bias_activation_forward(ctx, f, v...); }, x, bias, y);
   dispatch_float(x.dtype, [&]<class T>() {
     with_functor<T>(f, [&](auto functor) {
       for_each_pair(x.elements(), bias.elements(), x.as<T>(), bias.as<T>(), y.as<T>(),

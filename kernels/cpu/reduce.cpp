@@ -16,24 +16,25 @@ struct Extents {
 
 constexpr int64_t kRowsPerPartial = 128;
 
-// Sums of columns: y[i] = scale * sum over r of x[r][i]. Rows are summed in fixed pieces, then the pieces pairwise, so the
-// result does not depend on the number of threads.
+// Sums of columns: y[i] = scale * sum over r of x[r][i]. Rows are summed in fixed pieces, then the pieces pairwise, so
+// the result does not depend on the number of threads.
 template <class T>
 void sum_columns(CpuContext& ctx, int64_t rows, int64_t columns, const T* x, T* y, T scale) {
   const int64_t pieces = (rows + kRowsPerPartial - 1) / kRowsPerPartial;
   Scratch scratch(ctx, static_cast<size_t>(pieces * columns) * sizeof(T));
   T* partial = scratch.as<T>();
-  parallel_for(pieces, std::max<int64_t>(1, kPointwiseGrain / (kRowsPerPartial * columns)), [&](int64_t begin, int64_t end) {
-    for (int64_t piece = begin; piece < end; ++piece) {
-      T* sums = partial + piece * columns;
-      std::fill(sums, sums + columns, T(0));
-      for (int64_t r = piece * kRowsPerPartial; r < std::min(rows, (piece + 1) * kRowsPerPartial); ++r) {
-        const T* row = x + r * columns;
+  parallel_for(pieces, std::max<int64_t>(1, kPointwiseGrain / (kRowsPerPartial * columns)),
+               [&](int64_t begin, int64_t end) {
+                 for (int64_t piece = begin; piece < end; ++piece) {
+                   T* sums = partial + piece * columns;
+                   std::fill(sums, sums + columns, T(0));
+                   for (int64_t r = piece * kRowsPerPartial; r < std::min(rows, (piece + 1) * kRowsPerPartial); ++r) {
+                     const T* row = x + r * columns;
 #pragma omp simd
-        for (int64_t i = 0; i < columns; ++i) sums[i] += row[i];
-      }
-    }
-  });
+                     for (int64_t i = 0; i < columns; ++i) sums[i] += row[i];
+                   }
+                 }
+               });
   for (int64_t step = 1; step < pieces; step *= 2)
     for (int64_t piece = 0; piece + step < pieces; piece += 2 * step)
       for (int64_t i = 0; i < columns; ++i) partial[piece * columns + i] += partial[(piece + step) * columns + i];
@@ -43,12 +44,13 @@ void sum_columns(CpuContext& ctx, int64_t rows, int64_t columns, const T* x, T* 
 template <class T>
 void sum_axis(CpuContext& ctx, const Extents& e, const T* x, T* y, T scale) {
   if (e.inner == 1) {
-    parallel_for(e.outer, std::max<int64_t>(1, kPointwiseGrain / std::max<int64_t>(1, e.count)), [&](int64_t begin, int64_t end) {
-      for (int64_t o = begin; o < end; ++o) {
-        const T* row = x + o * e.count;
-        y[o] = scale * pairwise_sum<T>(0, e.count, [row](int64_t i) { return row[i]; });
-      }
-    });
+    parallel_for(e.outer, std::max<int64_t>(1, kPointwiseGrain / std::max<int64_t>(1, e.count)),
+                 [&](int64_t begin, int64_t end) {
+                   for (int64_t o = begin; o < end; ++o) {
+                     const T* row = x + o * e.count;
+                     y[o] = scale * pairwise_sum<T>(0, e.count, [row](int64_t i) { return row[i]; });
+                   }
+                 });
     return;
   }
   for (int64_t o = 0; o < e.outer; ++o)
@@ -83,18 +85,24 @@ void for_each_max(const Extents& e, const T* x, const Body& body) {
 }  // namespace
 
 void reduce_forward(CpuContext& ctx, const Reduce& p, ConstView x, View y) {
-  if (x.dtype == DType::bf16) return in_f32(ctx, [&](auto... v) { reduce_forward(ctx, p, v...); }, x, y);
+  if (x.dtype == DType::bf16)
+    return in_f32(
+        ctx, [&](auto... v) { reduce_forward(ctx, p, v...); }, x, y);
   const Extents e(p, x.shape);
   dispatch_float(x.dtype, [&]<class T>() {
     const T* in = x.as<T>();
     T* out = y.as<T>();
-    if (p.op == Reduce::max) for_each_max(e, in, [&](int64_t k, int64_t at) { out[k] = in[at]; });
-    else sum_axis(ctx, e, in, out, p.op == Reduce::mean ? T(1) / static_cast<T>(e.count) : T(1));
+    if (p.op == Reduce::max)
+      for_each_max(e, in, [&](int64_t k, int64_t at) { out[k] = in[at]; });
+    else
+      sum_axis(ctx, e, in, out, p.op == Reduce::mean ? T(1) / static_cast<T>(e.count) : T(1));
   });
 }
 
 void reduce_backward(CpuContext& ctx, const Reduce& p, ConstView x, ConstView dy, View dx) {
-  if (dy.dtype == DType::bf16) return in_f32(ctx, [&](auto... v) { reduce_backward(ctx, p, v...); }, x, dy, dx);
+  if (dy.dtype == DType::bf16)
+    return in_f32(
+        ctx, [&](auto... v) { reduce_backward(ctx, p, v...); }, x, dy, dx);
   const Extents e(p, dx.shape);
   dispatch_float(dy.dtype, [&]<class T>() {
     const T* upstream = dy.as<T>();
@@ -116,7 +124,9 @@ void reduce_backward(CpuContext& ctx, const Reduce& p, ConstView x, ConstView dy
 }
 
 void argmax(CpuContext& ctx, ConstView x, View y) {
-  if (x.dtype == DType::bf16) return in_f32(ctx, [&](auto... v) { argmax(ctx, v...); }, x, y);
+  if (x.dtype == DType::bf16)
+    return in_f32(
+        ctx, [&](auto... v) { argmax(ctx, v...); }, x, y);
   const int64_t columns = x.shape[-1];
   dispatch_float(x.dtype, [&]<class T>() {
     int64_t* out = y.as<int64_t>();

@@ -1,0 +1,75 @@
+#include "layers/module.h"
+
+#include <algorithm>
+
+namespace engine::layers {
+
+void Module::collect(const std::string& prefix, std::vector<NamedTensor> Module::*own,
+                     std::vector<NamedTensor>& all) const {
+  for (const NamedTensor& each : this->*own) all.push_back({prefix + each.name, each.tensor});
+  for (const Child& child : children_) child.module->collect(prefix + child.name + ".", own, all);
+}
+
+std::vector<NamedTensor> Module::parameters() const {
+  std::vector<NamedTensor> all;
+  collect("", &Module::parameters_, all);
+  return all;
+}
+
+std::vector<NamedTensor> Module::buffers() const {
+  std::vector<NamedTensor> all;
+  collect("", &Module::buffers_, all);
+  return all;
+}
+
+int64_t Module::parameter_count() const {
+  int64_t count = 0;
+  std::vector<Tensor> seen;
+  for (const NamedTensor& each : parameters()) {
+    if (std::any_of(seen.begin(), seen.end(), [&](const Tensor& other) { return other.is(each.tensor); })) continue;
+    seen.push_back(each.tensor);
+    count += each.tensor.elements();
+  }
+  return count;
+}
+
+void Module::visit(const std::function<void(const std::string& path, Module& module)>& f) { visit("", f); }
+
+void Module::visit(const std::string& path, const std::function<void(const std::string&, Module&)>& f) {
+  f(path, *this);
+  for (const Child& child : children_) child.module->visit(path.empty() ? child.name : path + "." + child.name, f);
+}
+
+void Module::train(bool on) {
+  visit([on](const std::string&, Module& module) { module.training_ = on; });
+}
+
+void Module::to(DType dtype) {
+  for (const auto& tensors : {parameters(), buffers()})
+    for (const NamedTensor& each : tensors) each.tensor.assign(cast(each.tensor.detach(), dtype));
+}
+
+Tensor Module::add_parameter(const std::string& name, const Tensor& value) {
+  value.set_requires_grad();
+  parameters_.push_back({name, value});
+  return value;
+}
+
+Tensor Module::add_buffer(const std::string& name, const Tensor& value) {
+  buffers_.push_back({name, value});
+  return value;
+}
+
+std::string summary(Module& module) {
+  std::ostringstream out;
+  module.visit([&](const std::string& path, Module& each) {
+    const auto depth = path.empty() ? 0 : 1 + std::count(path.begin(), path.end(), '.');
+    const std::string name = path.substr(path.rfind('.') + 1);
+    out << std::string(static_cast<size_t>(2 * depth), ' ') << (name.empty() ? "" : name + ": ") << each.describe();
+    if (each.parameter_count() > 0) out << "  " << each.parameter_count() << " parameters";
+    out << "\n";
+  });
+  return out.str();
+}
+
+}  // namespace engine::layers

@@ -1,0 +1,69 @@
+// A Module owns parameters (trained), buffers (kept, not trained) and other modules, each under a name.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/arena.h"
+#include "engine/ops.h"
+
+namespace engine::layers {
+
+class Module {
+ public:
+  virtual ~Module() = default;
+  Module() = default;
+  Module(const Module&) = delete;
+  Module& operator=(const Module&) = delete;
+
+  Tensor operator()(const Tensor& x) { return forward(x); }
+
+  // Every parameter or buffer below this module, its own first, as "child.grandchild.name", in order of registration.
+  std::vector<NamedTensor> parameters() const;
+  std::vector<NamedTensor> buffers() const;
+  int64_t parameter_count() const;
+  // Calls f with the path ("" for this module) of this module and of every module below it.
+  void visit(const std::function<void(const std::string& path, Module& module)>& f);
+
+  // Converts every parameter and buffer in place. Before an arena or an optimizer is made.
+  void to(DType dtype);
+
+  // Training or evaluation, for this module and all below it: dropout and batch norm differ. Training at first.
+  void train(bool on = true);
+  void eval() { train(false); }
+  bool training() const { return training_; }
+
+  // The kind of layer and its sizes, on one line, for printing a model.
+  virtual std::string describe() const = 0;
+
+ protected:
+  virtual Tensor forward(const Tensor& x) = 0;
+
+  // Called by constructors. A parameter requires a gradient from then on.
+  Tensor add_parameter(const std::string& name, const Tensor& value);
+  Tensor add_buffer(const std::string& name, const Tensor& value);
+  template <class M>
+  std::shared_ptr<M> add_child(const std::string& name, std::shared_ptr<M> child) {
+    children_.push_back({name, child});
+    return child;
+  }
+
+ private:
+  struct Child {
+    std::string name;
+    std::shared_ptr<Module> module;
+  };
+  void collect(const std::string& prefix, std::vector<NamedTensor> Module::*own, std::vector<NamedTensor>& all) const;
+  void visit(const std::string& path, const std::function<void(const std::string&, Module&)>& f);
+
+  std::vector<NamedTensor> parameters_, buffers_;
+  std::vector<Child> children_;
+  bool training_ = true;
+};
+
+// One line per module, indented by depth, with its parameters.
+std::string summary(Module& module);
+
+}  // namespace engine::layers
