@@ -18,5 +18,5 @@ if grep -rqF "$PWD/" "$work/prefix/lib"*/cmake; then
   exit 1
 fi
 for program in "$work"/prefix/bin/*; do
-  "$program" --help >/dev/null
+  "$program" --version
 done
