@@ -40,8 +40,9 @@ Tensor gather(const std::vector<NamedTensor>& tensors, std::vector<int64_t>& beg
   const Tensor flat = Tensor::zeros({elements}, first.dtype(), first.device());
   for (size_t i = 0; i < tensors.size(); ++i) {
     const Tensor& tensor = tensors[i].tensor;
-    flat.slice(begins[i], begins[i] + tensor.elements()).copy_from(tensor.detach().reshape({tensor.elements()}));
-    tensor.rebind(flat.storage(), static_cast<size_t>(begins[i] * size_of(flat.dtype())));
+    const Tensor place = flat.slice(begins[i], begins[i] + tensor.elements()).reshape(tensor.shape());
+    place.copy_from(tensor);
+    tensor.assign(place);
   }
   return flat;
 }

@@ -23,7 +23,7 @@ Tensor sum_of(const Tensor& a, const Tensor& b) {
 void add_to(Tensor& total, Tensor contribution) {
   if (!total) {
     total = std::move(contribution);
-  } else if (total.storage().use_count() == 1) {
+  } else if (total.unique()) {
     on(total.device(), [&](auto& ctx) { accumulate(ctx, contribution, total); });
   } else {
     total = sum_of(total, contribution);

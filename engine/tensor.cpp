@@ -47,6 +47,8 @@ double Tensor::item() const {
   return dispatch_all(dtype(), [&]<class T>() { return static_cast<double>(*static_cast<const T*>(host.memory())); });
 }
 
+bool Tensor::unique() const { return impl_.use_count() == 1 && storage().use_count() == 1; }
+
 Tensor::operator ConstView() const { return defined() ? ConstView(memory(), dtype(), shape()) : ConstView(); }
 Tensor::operator View() const { return defined() ? View(memory(), dtype(), shape()) : View(); }
 
@@ -162,11 +164,19 @@ Tensor Tensor::detach() const { return defined() ? view_of_memory(shape(), offse
 const Edge& Tensor::edge() const { return impl().edge; }
 void Tensor::set_edge(Edge edge) const { impl_->edge = std::move(edge); }
 
-void Tensor::rebind(std::shared_ptr<Storage> storage, size_t offset) const {
-  ENGINE_CHECK(storage && offset + bytes() <= storage->bytes(), "rebind: ", bytes(), " bytes at ", offset,
-               " do not fit into the new memory");
-  impl_->storage = std::move(storage);
-  impl_->offset = offset;
+void Tensor::assign(const Tensor& source) const {
+  ENGINE_CHECK(shape() == source.shape(), "assign: a tensor of ", shape(), " cannot stand for memory of ",
+               source.shape());
+  impl_->dtype = source.dtype();
+  impl_->storage = source.storage();
+  impl_->offset = source.offset();
+  Node* leaf = impl_->edge.node.get();
+  if (!leaf) return;
+  ENGINE_CHECK(leaf->is_leaf, "assign: this tensor was computed by ", leaf->name,
+               "; only a leaf can be given other memory");
+  leaf->outputs = {{shape(), dtype(), device()}};
+  leaf->grad = {};
+  leaf->slot = {};
 }
 
 }  // namespace engine

@@ -110,8 +110,11 @@ class Tensor {
 
   const Edge& edge() const;
   void set_edge(Edge edge) const;
-  // Moves this tensor, and every handle on it, to other memory of the same size. The elements are not copied.
-  void rebind(std::shared_ptr<Storage> storage, size_t offset) const;
+  // Makes this tensor, and every handle on it, stand for source's memory, type and device; the shape must be the same.
+  // A leaf stays one; its gradient is forgotten.
+  void assign(const Tensor& source) const;
+  // True when no other handle and no view sees this memory.
+  bool unique() const;
   // True when both handles are the same tensor.
   bool is(const Tensor& other) const { return impl_ == other.impl_; }
 

@@ -44,6 +44,11 @@ void Module::train(bool on) {
   visit([on](const std::string&, Module& module) { module.training_ = on; });
 }
 
+void Module::to(DType dtype) {
+  for (const auto& tensors : {parameters(), buffers()})
+    for (const NamedTensor& each : tensors) each.tensor.assign(cast(each.tensor.detach(), dtype));
+}
+
 Tensor Module::add_parameter(const std::string& name, const Tensor& value) {
   value.set_requires_grad();
   parameters_.push_back({name, value});

@@ -27,6 +27,9 @@ class Module {
   // Calls f with the path ("" for this module) of this module and of every module below it.
   void visit(const std::function<void(const std::string& path, Module& module)>& f);
 
+  // Converts every parameter and buffer in place. Before an arena or an optimizer is made.
+  void to(DType dtype);
+
   // Training or evaluation, for this module and all below it: dropout and batch norm differ. Training at first.
   void train(bool on = true);
   void eval() { train(false); }

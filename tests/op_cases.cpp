@@ -1,28 +1,41 @@
 #include "tests/op_cases.h"
 
+#include <algorithm>
+
 namespace engine::test {
 namespace {
 
+// What the families gave, not yet called: rows may hold tensors, which must not be made before main() runs.
+struct Source {
+  std::vector<OpCase> (*rows)();
+  std::vector<BadCall> (*bad)();
+};
+
+std::vector<Source>& sources() {
+  static std::vector<Source> all;
+  return all;
+}
+
 template <class Row>
-std::vector<Row> join(std::initializer_list<std::vector<Row>> families) {
+std::vector<Row> join(std::vector<Row> (*Source::*member)()) {
   std::vector<Row> rows;
-  for (const auto& family : families) rows.insert(rows.end(), family.begin(), family.end());
+  for (const Source& source : sources())
+    for (Row& row : (source.*member)()) rows.push_back(std::move(row));
+  std::stable_sort(rows.begin(), rows.end(), [](const Row& a, const Row& b) { return a.op < b.op; });
   return rows;
 }
 
 }  // namespace
 
+Family::Family(std::vector<OpCase> (*rows)(), std::vector<BadCall> (*bad)()) { sources().push_back({rows, bad}); }
+
 const std::vector<OpCase>& op_cases() {
-  static const auto rows =
-      join({pointwise_cases(), reduce_cases(), move_cases(), matmul_cases(), conv_cases(), pool_cases(), norm_cases(),
-            softmax_cases(), loss_cases(), dropout_cases(), frame_cases()});
+  static const auto rows = join(&Source::rows);
   return rows;
 }
 
 const std::vector<BadCall>& bad_calls() {
-  static const auto rows = join({pointwise_bad_calls(), reduce_bad_calls(), move_bad_calls(), matmul_bad_calls(),
-                                 conv_bad_calls(), pool_bad_calls(), norm_bad_calls(), softmax_bad_calls(),
-                                 loss_bad_calls(), dropout_bad_calls(), frame_bad_calls()});
+  static const auto rows = join(&Source::bad);
   return rows;
 }
 

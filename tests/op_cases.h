@@ -53,7 +53,7 @@ struct OpCase {
   double flop = 0;
 };
 
-// All rows, in the order of ops.h.
+// All rows, sorted by op.
 const std::vector<OpCase>& op_cases();
 
 // A call that must be refused: its message has to start with the op's name and contain `says`.
@@ -64,30 +64,10 @@ struct BadCall {
 };
 const std::vector<BadCall>& bad_calls();
 
-// The rows of one family each; op_cases() joins them.
-std::vector<OpCase> pointwise_cases();
-std::vector<OpCase> reduce_cases();
-std::vector<OpCase> move_cases();
-std::vector<OpCase> matmul_cases();
-std::vector<OpCase> conv_cases();
-std::vector<OpCase> pool_cases();
-std::vector<OpCase> norm_cases();
-std::vector<OpCase> softmax_cases();
-std::vector<OpCase> loss_cases();
-std::vector<OpCase> dropout_cases();
-std::vector<OpCase> frame_cases();
-
-std::vector<BadCall> pointwise_bad_calls();
-std::vector<BadCall> reduce_bad_calls();
-std::vector<BadCall> move_bad_calls();
-std::vector<BadCall> matmul_bad_calls();
-std::vector<BadCall> conv_bad_calls();
-std::vector<BadCall> pool_bad_calls();
-std::vector<BadCall> norm_bad_calls();
-std::vector<BadCall> softmax_bad_calls();
-std::vector<BadCall> loss_bad_calls();
-std::vector<BadCall> dropout_bad_calls();
-std::vector<BadCall> frame_bad_calls();
+// Adds a family's rows to the table: every tests/op_cases_*.cpp ends with one of these.
+struct Family {
+  Family(std::vector<OpCase> (*rows)(), std::vector<BadCall> (*bad)());
+};
 
 // ---- for writing references: an f64 tensor as a row-major array with bounds-checked indexing ----
 class Array {

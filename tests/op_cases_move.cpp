@@ -1,8 +1,9 @@
 #include "tests/op_cases.h"
 
 namespace engine::test {
+namespace {
 
-std::vector<OpCase> move_cases() {
+std::vector<OpCase> cases() {
   std::vector<OpCase> rows;
   rows.push_back({.op = "permute",
                   .what = "(3,4,5,2) to axes 2,0,3,1",
@@ -76,7 +77,7 @@ std::vector<OpCase> move_cases() {
   return rows;
 }
 
-std::vector<BadCall> move_bad_calls() {
+std::vector<BadCall> refused() {
   const Tensor x = Tensor::zeros({2, 3}), y = Tensor::zeros({2, 4});
   return {{"permute", "1 axes given for (2,3)", [=] { permute(x, {0}); }},
           {"permute", "axis 0 given twice",
@@ -96,4 +97,7 @@ std::vector<BadCall> move_bad_calls() {
           {"slice", "rows 1 to 3 of (2,3)", [=] { x.slice(1, 3); }}};
 }
 
+const Family move_family{cases, refused};
+
+}  // namespace
 }  // namespace engine::test

@@ -58,9 +58,7 @@ OpCase bias_case(const char* what, const Unary& f, double (*value)(double)) {
               }};
 }
 
-}  // namespace
-
-std::vector<OpCase> pointwise_cases() {
+std::vector<OpCase> cases() {
   std::vector<OpCase> rows;
   const auto plus = [](double a, double b) { return a + b; };
   const auto minus = [](double a, double b) { return a - b; };
@@ -119,7 +117,7 @@ std::vector<OpCase> pointwise_cases() {
   return rows;
 }
 
-std::vector<BadCall> pointwise_bad_calls() {
+std::vector<BadCall> refused() {
   const auto t = [](const Shape& shape, DType dtype = DType::f32) { return Tensor::zeros(shape, dtype); };
   return {{"add", "(5) does not fit onto (3,4)",
            [=] {
@@ -141,4 +139,7 @@ std::vector<BadCall> pointwise_bad_calls() {
            }}};
 }
 
+const Family pointwise_family{cases, refused};
+
+}  // namespace
 }  // namespace engine::test

@@ -34,9 +34,7 @@ OpCase axis_case(const char* op, Kind kind, Tensor (*run)(const Tensor&, int, in
   return row;
 }
 
-}  // namespace
-
-std::vector<OpCase> reduce_cases() {
+std::vector<OpCase> cases() {
   std::vector<OpCase> rows;
   const auto whole = [&](const char* op, Kind kind, Tensor (*run)(const Tensor&), const Shape& shape) {
     rows.push_back(
@@ -88,7 +86,7 @@ std::vector<OpCase> reduce_cases() {
   return rows;
 }
 
-std::vector<BadCall> reduce_bad_calls() {
+std::vector<BadCall> refused() {
   const Tensor x = Tensor::zeros({2, 3}), whole_numbers = Tensor::zeros({2, 3}, DType::i64),
                nothing = Tensor::zeros({2, 0});
   return {{"sum", "axis 1 comes after axis 0", [=] { sum(x, 1, 0); }},
@@ -99,4 +97,7 @@ std::vector<BadCall> reduce_bad_calls() {
           {"argmax", "expected a float tensor", [=] { argmax(whole_numbers); }}};
 }
 
+const Family reduce_family{cases, refused};
+
+}  // namespace
 }  // namespace engine::test

@@ -1,0 +1,157 @@
+#include <doctest/doctest.h>
+
+#include <cmath>
+
+#include "engine/autograd.h"
+#include "layers/models/registry.h"
+#include "layers/models/sora_cnn.h"
+#include "layers/norm.h"
+#include "layers/pool2d.h"
+#include "layers/sequential.h"
+
+namespace engine::layers {
+namespace {
+
+double norm_of(const Tensor& x) {
+  double total = 0;
+  for (const float value : x.values<float>()) total += double{value} * value;
+  return std::sqrt(total);
+}
+
+}  // namespace
+
+TEST_CASE("sora-cnn has 373,386 parameters at 10 classes, under these names") {
+  const auto model = make_model("sora-cnn", {});
+  CHECK(model->parameter_count() == 373386);
+  std::vector<std::string> names;
+  for (const NamedTensor& each : model->parameters()) names.push_back(each.name);
+  CHECK(names == std::vector<std::string>{"conv1.weight", "conv1.bias", "conv2.weight", "conv2.bias", "conv3.weight",
+                                          "conv3.bias", "head.weight", "head.bias"});
+  CHECK(summary(*model).find("conv1: Conv2d 3 to 64, 3x3") != std::string::npos);
+}
+
+TEST_CASE("sora-cnn: any frame size and number; the clip's features are the mean over its frames") {
+  Random random(1);
+  SoraCnn model({.classes = 4, .widths = {5, 6, 7}}, random);
+  const Tensor clips = uniform({2, 3, 17, 12, 3}, -1, 1, random);
+  const Tensor logits = model(clips);
+  CHECK(logits.shape() == Shape{2, 4});
+  const Tensor features = model.features(clips);
+  const Tensor frames = model.features(clips.reshape({6, 1, 17, 12, 3}));
+  for (size_t i = 0; i < 7; ++i) {
+    const auto f = frames.values<float>();
+    CHECK(features.values<float>()[i] == doctest::Approx((f[i] + f[7 + i] + f[14 + i]) / 3).epsilon(1e-5));
+  }
+  sum(square(logits)).backward();
+  for (const NamedTensor& each : model.parameters()) {
+    INFO(each.name);
+    REQUIRE(each.tensor.grad());
+    CHECK(norm_of(each.tensor.grad()) > 0);
+  }
+  CHECK_THROWS_WITH(model(Tensor::zeros({2, 3, 4, 12, 3})), doctest::Contains("8x8 pixels at least"));
+}
+
+TEST_CASE("an unknown model is refused with the known names") {
+  CHECK_THROWS_WITH(make_model("sora", {}), doctest::Contains("there are: sora-cnn"));
+}
+
+TEST_CASE("starting weights depend on the seed alone and have the variance asked for") {
+  const auto a = make_model("sora-cnn", {.seed = 3}), b = make_model("sora-cnn", {.seed = 3}),
+             c = make_model("sora-cnn", {.seed = 4});
+  const Tensor wa = a->parameters()[2].tensor, wb = b->parameters()[2].tensor, wc = c->parameters()[2].tensor;
+  CHECK(std::equal(wa.values<float>().begin(), wa.values<float>().end(), wb.values<float>().begin()));
+  CHECK(!std::equal(wa.values<float>().begin(), wa.values<float>().end(), wc.values<float>().begin()));
+  // Variance 2 / fan_in with fan_in 64 * 9; 73,728 draws: five deviations are about 2 percent.
+  const double variance = std::pow(norm_of(wa), 2) / static_cast<double>(wa.elements());
+  CHECK(variance == doctest::Approx(2.0 / 576).epsilon(0.02));
+}
+
+TEST_CASE("train and eval reach every layer below") {
+  Random random(1);
+  Sequential model(
+      {std::make_shared<Linear>(4, 4, random), std::make_shared<Dropout>(0.5),
+       std::make_shared<Sequential>(std::vector<std::shared_ptr<Module>>{std::make_shared<BatchNorm>(4)})});
+  const Tensor x = uniform({8, 4}, -1, 1, random);
+  model.eval();
+  const Tensor first = model(x), second = model(x);
+  CHECK(std::equal(first.values<float>().begin(), first.values<float>().end(), second.values<float>().begin()));
+  CHECK(norm_of(model.buffers()[0].tensor) == 0);  // evaluation leaves the running mean alone
+  model.train();
+  const Tensor third = model(x), fourth = model(x);
+  CHECK(!std::equal(third.values<float>().begin(), third.values<float>().end(), fourth.values<float>().begin()));
+  CHECK(norm_of(model.buffers()[0].tensor) > 0);
+  CHECK(model.buffers()[0].name == "2.0.running_mean");
+}
+
+TEST_CASE("the arena: groups in order, aligned, every handle sees the new memory, frozen last") {
+  Random random(1);
+  Sequential model(
+      {std::make_shared<Linear>(5, 7, random), std::make_shared<LayerNorm>(7), std::make_shared<Linear>(7, 3, random)});
+  const auto parameters = model.parameters();
+  std::vector<std::vector<float>> before;
+  for (const NamedTensor& each : parameters)
+    before.emplace_back(each.tensor.values<float>().begin(), each.tensor.values<float>().end());
+  const ParameterArena arena(parameters, model.buffers(),
+                             [](const std::string& name) { return name.starts_with("0."); });
+
+  std::vector<std::string> order;
+  for (const auto& slot : arena.slots()) {
+    order.push_back(slot.name);
+    CHECK(slot.begin * 4 % 256 == 0);
+  }
+  CHECK(order == std::vector<std::string>{"2.weight", "1.weight", "1.bias", "2.bias", "0.weight", "0.bias"});
+  REQUIRE(arena.groups().size() == 4);
+  CHECK(arena.groups()[0].decay);
+  CHECK(!arena.groups()[1].decay);
+  CHECK(arena.groups()[2].frozen);
+  CHECK(arena.groups()[1].end == arena.trainable_elements());
+  for (size_t i = 0; i < parameters.size(); ++i)
+    CHECK(std::equal(before[i].begin(), before[i].end(), parameters[i].tensor.values<float>().begin()));
+
+  const Tensor x = uniform({4, 5}, -1, 1, random);
+  arena.zero_grad();
+  sum(square(model(x))).backward();
+  arena.finish_grad();
+  CHECK(norm_of(arena.grads()) > 0);
+  CHECK(!parameters[0].tensor.requires_grad());
+  const double before_norm = norm_of(arena.grads());
+  arena.zero_grad();  // nothing arrives now: every slot must become zero
+  arena.finish_grad();
+  CHECK(before_norm > 0);
+  CHECK(norm_of(arena.grads()) == 0);
+}
+
+TEST_CASE("a tensor under two names has one place in the arena") {
+  const Tensor shared = Tensor::full({3, 3}, 0.5);
+  shared.set_requires_grad();
+  const ParameterArena arena({{"a", shared}, {"b", shared}}, {});
+  CHECK(arena.slots().size() == 1);
+}
+
+TEST_CASE("the whole model's gradient equals differences in f64") {
+  // sora-cnn in small, its parameters in f64; the derivative along random directions in parameter space.
+  Random random(5);
+  SoraCnn model({.classes = 3, .widths = {4, 5, 6}}, random);
+  model.to(DType::f64);
+  const Tensor clips = uniform({2, 2, 9, 8, 3}, -1, 1, random, DType::f64);
+  const Tensor labels = Tensor::from<int64_t>({2, 0});
+  const auto loss = [&] { return cross_entropy(model(clips), labels); };
+  loss().backward();
+  const NoGrad no_grad;
+  for (const NamedTensor& each : model.parameters()) {
+    const auto values = each.tensor.values<double>(), grads = each.tensor.grad().values<double>();
+    std::vector<double> direction(values.size()), start(values.begin(), values.end());
+    double expected = 0;
+    for (size_t i = 0; i < direction.size(); ++i) expected += (direction[i] = random.normal()) * grads[i];
+    const auto at = [&](double step) {
+      for (size_t i = 0; i < direction.size(); ++i) values[i] = start[i] + step * direction[i];
+      return loss().item();
+    };
+    const double h = 1e-5;  // small: max pooling and ReLU have kinks
+    const double numeric = (8 * (at(h) - at(-h)) - (at(2 * h) - at(-2 * h))) / (12 * h);
+    at(0);
+    CHECK(std::abs(numeric - expected) <= 1e-7 * std::abs(numeric) + 1e-9);
+  }
+}
+
+}  // namespace engine::layers
