@@ -30,6 +30,9 @@ constexpr bool derivative_from_output(Unary::Op op) {
   return op == Unary::sqrt || op == Unary::exp || op == Unary::relu || op == Unary::tanh || op == Unary::sigmoid;
 }
 
+// True when f(x) = x.
+constexpr bool is_identity(const Unary& f) { return f.op == Unary::affine && f.alpha == 1.0 && f.beta == 0.0; }
+
 // y = f(x). x, y: same shape and float type, contiguous; y may be x.
 void unary_forward(CpuContext& ctx, const Unary& f, ConstView x, View y);
 void unary_forward(CudaContext& ctx, const Unary& f, ConstView x, View y);

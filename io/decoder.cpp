@@ -1,0 +1,55 @@
+#include "io/decoder.h"
+
+#include <algorithm>
+
+extern "C" {
+#include <libavcodec/avcodec.h>
+}
+
+namespace engine::av {
+
+namespace {
+
+// Codecs that people's videos come in; the long tail that FFmpeg also decodes is where most of its holes were found.
+constexpr AVCodecID kCodecs[] = {
+    AV_CODEC_ID_H264,       AV_CODEC_ID_HEVC,       AV_CODEC_ID_VP8,       AV_CODEC_ID_VP9,     AV_CODEC_ID_AV1,
+    AV_CODEC_ID_MPEG1VIDEO, AV_CODEC_ID_MPEG2VIDEO, AV_CODEC_ID_MPEG4,     AV_CODEC_ID_MJPEG,   AV_CODEC_ID_FFV1,
+    AV_CODEC_ID_MSMPEG4V1,  AV_CODEC_ID_MSMPEG4V2,  AV_CODEC_ID_MSMPEG4V3, AV_CODEC_ID_WMV1,    AV_CODEC_ID_WMV2,
+    AV_CODEC_ID_WMV3,       AV_CODEC_ID_VC1,        AV_CODEC_ID_H263,      AV_CODEC_ID_FLV1,    AV_CODEC_ID_VP6,
+    AV_CODEC_ID_VP6F,       AV_CODEC_ID_SVQ1,       AV_CODEC_ID_SVQ3,      AV_CODEC_ID_CINEPAK, AV_CODEC_ID_THEORA,
+    AV_CODEC_ID_PRORES,     AV_CODEC_ID_DNXHD,      AV_CODEC_ID_DVVIDEO,   AV_CODEC_ID_HUFFYUV, AV_CODEC_ID_FFVHUFF,
+    AV_CODEC_ID_UTVIDEO,    AV_CODEC_ID_RAWVIDEO,   AV_CODEC_ID_GIF,       AV_CODEC_ID_PNG};
+
+}  // namespace
+
+std::string codec_name(const AVCodecParameters& parameters) { return avcodec_get_name(parameters.codec_id); }
+
+Decoder::Decoder(const std::string& path, const AVCodecParameters& parameters, int reorder_depth, int64_t max_pixels) {
+  const bool known = std::ranges::find(kCodecs, parameters.codec_id) != std::end(kCodecs);
+  const AVCodec* codec = known ? avcodec_find_decoder(parameters.codec_id) : nullptr;
+  if (!codec)
+    throw Error(concat(printable(path), ": no decoder here for its codec ", codec_name(parameters),
+                       "; convert it to H.264 with ffmpeg"),
+                exit_code::kData);
+  context_.reset(avcodec_alloc_context3(codec));
+  if (!context_) throw Error("video: out of memory", exit_code::kMemory);
+  int code = avcodec_parameters_to_context(context_.get(), &parameters);
+  context_->thread_count = 1;
+  context_->thread_type = FF_THREAD_SLICE;
+  context_->max_pixels = max_pixels;
+  context_->has_b_frames = std::max(context_->has_b_frames, reorder_depth);
+  if (code >= 0) code = avcodec_open2(context_.get(), codec, nullptr);
+  if (code < 0)
+    throw Error(concat(printable(path), ": the ", codec->name, " decoder refuses it: ", error_text(code)),
+                exit_code::kData);
+}
+
+void Decoder::skip_unreferenced(bool on) { context_->skip_frame = on ? AVDISCARD_NONREF : AVDISCARD_DEFAULT; }
+
+bool Decoder::send(const AVPacket& packet) { return avcodec_send_packet(context_.get(), &packet) >= 0; }
+
+void Decoder::drain() { avcodec_send_packet(context_.get(), nullptr); }
+
+bool Decoder::receive(AVFrame& frame) { return avcodec_receive_frame(context_.get(), &frame) >= 0; }
+
+}  // namespace engine::av

@@ -1,0 +1,54 @@
+// Internal to io/: one codec context, and pictures of any format turned into RGB.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "io/av.h"
+#include "io/demuxer.h"
+#include "io/frame_source.h"
+
+namespace engine::av {
+
+// One thread, so that damaged data decode the same way every time. Damaged packets are no errors here: they give fewer
+// pictures, or flagged ones.
+class Decoder {
+ public:
+  // `reorder_depth`: by how many pictures the order of decoding may differ from that of showing. Throws kData when the
+  // codec is not one that is read here; `path` is for the message.
+  Decoder(const std::string& path, const AVCodecParameters& parameters, int reorder_depth, int64_t max_pixels);
+
+  // Pictures that no other refers to are left out from now on, or not.
+  void skip_unreferenced(bool on);
+  // False when the decoder finds the packet damaged.
+  bool send(const AVPacket& packet);
+  // No packet comes any more: what is held back comes out.
+  void drain();
+  bool receive(AVFrame& frame);
+
+ private:
+  Owned<AVCodecContext> context_;
+};
+
+// The name for users, for example "h264".
+std::string codec_name(const AVCodecParameters& parameters);
+
+// Scales and converts pictures; keeps what it has prepared for the next one of the same kind.
+class Converter {
+ public:
+  Converter();
+  ~Converter();
+  Converter(Converter&&) noexcept;
+  Converter& operator=(Converter&&) noexcept;
+
+  // Writes `frame`, turned as `orientation` says, as RGB of `size` (after turning) to `rgb`: one pass from the stored
+  // format to the size asked for (triangle filter, widened when shrinking). The colour matrix and range are those that
+  // the frame states; where it states none BT.601, and limited range for YUV. Alpha is ignored. Throws kData.
+  void convert(const AVFrame& frame, const Orientation& orientation, FrameSize size, uint8_t* rgb);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace engine::av

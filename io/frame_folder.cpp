@@ -1,0 +1,137 @@
+#include "io/frame_folder.h"
+
+#include <algorithm>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+
+#include "io/decoder.h"
+
+extern "C" {
+#include <libavcodec/avcodec.h>
+}
+
+namespace engine {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr int64_t kMaxImageBytes = int64_t{64} << 20;
+
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
+// Numbers inside names compare by value, everything else by byte.
+bool natural_less(const std::string& a, const std::string& b) {
+  size_t i = 0, j = 0;
+  while (i < a.size() && j < b.size()) {
+    if (!is_digit(a[i]) || !is_digit(b[j])) {
+      if (a[i] != b[j]) return a[i] < b[j];
+      ++i, ++j;
+      continue;
+    }
+    while (i < a.size() && a[i] == '0') ++i;
+    while (j < b.size() && b[j] == '0') ++j;
+    const size_t from_i = i, from_j = j;
+    while (i < a.size() && is_digit(a[i])) ++i;
+    while (j < b.size() && is_digit(b[j])) ++j;
+    if (i - from_i != j - from_j) return i - from_i < j - from_j;
+    const int order = a.compare(from_i, i - from_i, b, from_j, j - from_j);
+    if (order != 0) return order < 0;
+  }
+  if (i == a.size() && j == b.size()) return a < b;
+  return i == a.size();
+}
+
+AVCodecID codec_of(const std::string& bytes) {
+  if (bytes.starts_with("\x89PNG")) return AV_CODEC_ID_PNG;
+  if (bytes.starts_with("\xff\xd8\xff")) return AV_CODEC_ID_MJPEG;
+  return AV_CODEC_ID_NONE;
+}
+
+std::string read_bytes(const std::string& path) {
+  std::error_code error;
+  if (!fs::is_regular_file(path, error))
+    throw Error(concat(printable(path), ": missing or not a regular file"), exit_code::kNoInput);
+  std::ifstream file(path, std::ios::binary | std::ios::ate);
+  if (!file) throw Error(concat(printable(path), ": cannot be opened"), exit_code::kNoInput);
+  const auto bytes = static_cast<int64_t>(file.tellg());
+  if (bytes > kMaxImageBytes)
+    throw Error(concat(printable(path), ": ", bytes, " bytes are too many for one image"), exit_code::kData);
+  std::string content(static_cast<size_t>(bytes), '\0');
+  file.seekg(0).read(content.data(), bytes);
+  if (!file) throw Error(concat(printable(path), ": cannot be read"), exit_code::kNoInput);
+  return content;
+}
+
+// Straight into the decoder: no demuxer guesses at the file, and nothing but its own bytes is used.
+av::Owned<AVFrame> decode_image(const std::string& path, int64_t max_pixels) {
+  av::prepare_library();
+  const std::string bytes = read_bytes(path);
+  const av::Owned<AVCodecParameters> parameters(avcodec_parameters_alloc());
+  if (!parameters) throw Error("image: out of memory", exit_code::kMemory);
+  parameters->codec_type = AVMEDIA_TYPE_VIDEO;
+  parameters->codec_id = codec_of(bytes);
+  if (parameters->codec_id == AV_CODEC_ID_NONE)
+    throw Error(concat(printable(path), ": neither PNG nor JPEG (starts with \"", printable(bytes, 16), "\")"),
+                exit_code::kData);
+  const av::Owned<AVPacket> packet = av::make_packet();
+  if (av_new_packet(packet.get(), static_cast<int>(bytes.size())) < 0)
+    throw Error("image: out of memory", exit_code::kMemory);
+  std::memcpy(packet->data, bytes.data(), bytes.size());
+  av::Decoder decoder(path, *parameters, 0, max_pixels);
+  decoder.send(*packet);
+  decoder.drain();
+  av::Owned<AVFrame> frame = av::make_frame();
+  if (!decoder.receive(*frame))
+    throw Error(concat(printable(path), ": the image is damaged or larger than ", max_pixels, " pixels"),
+                exit_code::kData);
+  return frame;
+}
+
+}  // namespace
+
+bool is_image_name(const std::string& name) {
+  std::string ending = fs::path(name).extension().string();
+  std::ranges::transform(ending, ending.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return !name.starts_with('.') && (ending == ".png" || ending == ".jpg" || ending == ".jpeg");
+}
+
+FrameFolder::FrameFolder(const std::string& path, const SourceOptions& options) : path_(path), options_(options) {
+  std::error_code error;
+  for (fs::directory_iterator entry(path, error), end; !error && entry != end; entry.increment(error))
+    if (is_image_name(entry->path().filename().string())) files_.push_back(entry->path().filename().string());
+  if (error) throw Error(concat(printable(path), ": ", error.message()), exit_code::kNoInput);
+  if (files_.empty()) throw Error(concat(printable(path), ": no PNG or JPEG image in this folder"), exit_code::kData);
+  std::ranges::sort(files_, natural_less);
+  const av::Owned<AVFrame> first = decode_image(path_ + "/" + files_[0], options_.max_pixels);
+  size_ = {first->width, first->height};
+}
+
+void FrameFolder::read_frames(std::span<const int64_t> indices, FrameSize size, std::span<uint8_t> rgb) {
+  if (size == FrameSize{}) size = size_;
+  check_room(path_, indices.size(), size, rgb);
+  const av::Watch watch(options_.timeout_seconds, options_.stop);
+  av::Converter converter;
+  std::vector<std::pair<int64_t, size_t>> requests;
+  for (const int64_t index : indices) {
+    ENGINE_CHECK(index >= 0 && index < frame_count(), printable(path_), ": frame ", index, " asked for, but there are ",
+                 frame_count());
+    requests.emplace_back(index, requests.size());
+  }
+  std::ranges::sort(requests);
+  for (size_t i = 0; i < requests.size(); ++i) {
+    watch.check(path_);
+    const auto [index, place] = requests[i];
+    uint8_t* target = rgb.data() + place * size.bytes();
+    if (i > 0 && requests[i - 1].first == index) {
+      std::memcpy(target, rgb.data() + requests[i - 1].second * size.bytes(), size.bytes());
+      continue;
+    }
+    const av::Owned<AVFrame> frame =
+        decode_image(path_ + "/" + files_[static_cast<size_t>(index)], options_.max_pixels);
+    converter.convert(*frame, {}, size, target);
+  }
+}
+
+}  // namespace engine

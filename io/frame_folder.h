@@ -1,0 +1,28 @@
+// A clip stored as a folder of numbered images, one file a frame.
+#pragma once
+
+#include "io/frame_source.h"
+
+namespace engine {
+
+// True for names that end as PNG or JPEG images do, and do not start with a dot.
+bool is_image_name(const std::string& name);
+
+// Frames are the PNG and JPEG files of the folder, ordered by name with numbers compared as numbers (2 before 10).
+class FrameFolder final : public FrameSource {
+ public:
+  // Throws kNoInput when the folder cannot be read, kData when it holds no image or the first one cannot be decoded.
+  explicit FrameFolder(const std::string& path, const SourceOptions& options = {});
+
+  int64_t frame_count() const override { return std::ssize(files_); }
+  FrameSize size() const override { return size_; }  // of the first image; others are scaled to what is asked for
+  void read_frames(std::span<const int64_t> indices, FrameSize size, std::span<uint8_t> rgb) override;
+
+ private:
+  std::string path_;
+  SourceOptions options_;
+  std::vector<std::string> files_;
+  FrameSize size_;
+};
+
+}  // namespace engine

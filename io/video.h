@@ -1,0 +1,58 @@
+// Video files: exact frames by number or time, or one after the other.
+#pragma once
+
+#include "io/frame_source.h"
+
+namespace engine {
+
+struct VideoInfo {
+  FrameSize size;         // as shown, after rotation; the shape of the pixels (aspect ratio) is not applied
+  int rotation = 0;       // degrees clockwise that stored pictures are turned by for showing: 0, 90, 180 or 270
+  bool mirrored = false;  // and mirrored left to right after that
+  double fps = 0;         // mean rate over the file
+  bool stamped = true;    // time stamps order the frames; otherwise the order of decoding does
+  std::string codec;      // for example "h264"
+  std::string container;  // FFmpeg's name, for example "matroska,webm"
+};
+
+struct Frame {
+  int64_t index = -1;  // number of the frame in the order of showing
+  double time = 0;     // seconds from the first frame
+  FrameSize size;
+  std::vector<uint8_t> rgb;  // (height, width, 3), row-major
+};
+
+// Reads the first video stream that is not a cover picture. Opening scans all packets without decoding, which gives the
+// exact list of frames; only files without usable time stamps are decoded once for it. A frame asked for by number is
+// the same to the bit as in a sequential pass, except in damaged parts, where it depends on where decoding began, which
+// is a function of the request. Frames are upright, RGB, 8 bits a channel; colours as the file states (BT.601 when it
+// does not).
+class VideoReader final : public FrameSource {
+ public:
+  // Throws kNoInput when the file is missing or unreadable, kData when it is no video, damaged beyond reading,
+  // encrypted or over the limits of `options`.
+  explicit VideoReader(const std::string& path, const SourceOptions& options = {});
+  ~VideoReader() override;
+
+  const VideoInfo& info() const;
+  int64_t frame_count() const override;
+  FrameSize size() const override { return info().size; }
+  // Seconds from the first frame, ascending, one per frame.
+  const std::vector<double>& times() const;
+  // The frame shown at `seconds` from the first; the first or last frame outside the video.
+  int64_t index_at(double seconds) const;
+
+  void read_frames(std::span<const int64_t> indices, FrameSize size, std::span<uint8_t> rgb) override;
+  Frame read_frame(int64_t index, FrameSize size = {});
+
+  // Sequential decoding from the first frame: every picture that the decoder gives, in its order. False after the last
+  // one; the call after that starts over. Damage may leave out numbers. Throws kData when the whole file gives none.
+  // read_frames() in between makes the next call start over, too.
+  bool next(Frame& frame, FrameSize size = {});
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace engine

@@ -1,0 +1,214 @@
+#include "kernels/cpu/onednn.h"
+
+#include <dnnl.hpp>
+
+#include "kernels/cpu/context.h"
+
+namespace engine::onednn {
+namespace {
+
+using dnnl::memory;
+using Tag = memory::format_tag;
+
+constexpr size_t kMaxPlans = 1024;  // a training run needs three per convolution
+
+enum class Pass : uint8_t { forward, backward_input, backward_weight };
+
+constexpr const char* name_of(Pass pass) {
+  constexpr std::array kNames = {"forward", "backward_input", "backward_weight"};
+  return kNames[static_cast<size_t>(pass)];
+}
+
+// Everything that a primitive depends on.
+struct Problem {
+  Pass pass;
+  Conv2d p;
+  Shape x, w, y;
+  bool bias;
+  int threads;
+
+  std::vector<int64_t> key() const {
+    std::vector<int64_t> key = {static_cast<int64_t>(pass),
+                                bias,
+                                threads,
+                                p.stride_h,
+                                p.stride_w,
+                                p.pad_h,
+                                p.pad_w,
+                                p.dilation_h,
+                                p.dilation_w,
+                                p.groups};
+    for (const Shape* shape : {&x, &w, &y}) key.insert(key.end(), shape->begin(), shape->end());
+    return key;
+  }
+};
+
+// A primitive and the memory it works on. Activations stay in our layout; weights change into the layout that the
+// primitive prefers, or back from it where they are its output.
+struct Plan {
+  dnnl::primitive primitive, reorder;
+  memory::desc x, y, bias, our_weights, weights, scratchpad;
+};
+
+const dnnl::engine& cpu() {
+  static const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
+  return engine;
+}
+
+dnnl::stream& stream() {
+  thread_local dnnl::stream stream(cpu());
+  return stream;
+}
+
+memory::desc describe(const memory::dims& sizes, Tag tag) { return {sizes, memory::data_type::f32, tag}; }
+
+// (N, H, W, C) in oneDNN's order of sizes.
+memory::desc image(const Shape& s) { return describe({s[0], s[3], s[1], s[2]}, Tag::nhwc); }
+
+memory::desc weights(const Problem& problem, bool preferred) {
+  const Shape& w = problem.w;
+  const int64_t groups = problem.p.groups;
+  if (groups == 1) return describe({w[0], w[3], w[1], w[2]}, preferred ? Tag::any : Tag::ohwi);
+  return describe({groups, w[0] / groups, w[3], w[1], w[2]}, preferred ? Tag::any : Tag::gohwi);
+}
+
+dnnl::primitive_attr attributes() {
+  dnnl::primitive_attr attributes;
+  attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+  return attributes;
+}
+
+// The strides, dilations and padding of a primitive. oneDNN counts a dense kernel as dilation 0. Direct algorithms
+// only: Winograd's rounds differently and would not be exact on whole numbers.
+struct Geometry {
+  memory::dims strides, dilations, pads;
+  explicit Geometry(const Conv2d& p)
+      : strides{p.stride_h, p.stride_w}, dilations{p.dilation_h - 1, p.dilation_w - 1}, pads{p.pad_h, p.pad_w} {}
+};
+constexpr auto kDirect = dnnl::algorithm::convolution_direct;
+
+dnnl::convolution_forward::primitive_desc forward_descriptor(const Problem& problem) {
+  using Forward = dnnl::convolution_forward;
+  const Geometry g(problem.p);
+  const memory::desc x = image(problem.x), w = weights(problem, true), y = image(problem.y);
+  constexpr auto kKind = dnnl::prop_kind::forward_training;
+  if (problem.bias) {
+    const memory::desc bias = describe({problem.w[0]}, Tag::a);
+    return {Forward::desc(kKind, kDirect, x, w, bias, y, g.strides, g.dilations, g.pads, g.pads), attributes(), cpu()};
+  }
+  return {Forward::desc(kKind, kDirect, x, w, y, g.strides, g.dilations, g.pads, g.pads), attributes(), cpu()};
+}
+
+Plan make_plan(const Problem& problem) {
+  Plan plan;
+  plan.x = image(problem.x);
+  plan.y = image(problem.y);
+  plan.our_weights = weights(problem, false);
+  if (problem.bias) plan.bias = describe({problem.w[0]}, Tag::a);
+  const Geometry g(problem.p);
+  const memory::desc any_weights = weights(problem, true);
+  const auto forward = forward_descriptor(problem);
+  switch (problem.pass) {
+    case Pass::forward:
+      plan.primitive = dnnl::convolution_forward(forward);
+      plan.weights = forward.weights_desc();
+      plan.scratchpad = forward.scratchpad_desc();
+      break;
+    case Pass::backward_input: {
+      using Backward = dnnl::convolution_backward_data;
+      const Backward::desc descriptor(kDirect, plan.x, any_weights, plan.y, g.strides, g.dilations, g.pads, g.pads);
+      const Backward::primitive_desc chosen(descriptor, attributes(), cpu(), forward);
+      plan.primitive = Backward(chosen);
+      plan.weights = chosen.weights_desc();
+      plan.scratchpad = chosen.scratchpad_desc();
+      break;
+    }
+    case Pass::backward_weight: {
+      using Backward = dnnl::convolution_backward_weights;
+      const Backward::desc descriptor(kDirect, plan.x, any_weights, plan.y, g.strides, g.dilations, g.pads, g.pads);
+      const Backward::primitive_desc chosen(descriptor, attributes(), cpu(), forward);
+      plan.primitive = Backward(chosen);
+      plan.weights = chosen.diff_weights_desc();
+      plan.scratchpad = chosen.scratchpad_desc();
+      break;
+    }
+  }
+  if (plan.weights == plan.our_weights) return plan;
+  const bool output = problem.pass == Pass::backward_weight;
+  const memory::desc &from = output ? plan.weights : plan.our_weights, &to = output ? plan.our_weights : plan.weights;
+  plan.reorder = dnnl::reorder(dnnl::reorder::primitive_desc(cpu(), from, cpu(), to));
+  return plan;
+}
+
+// The plan of a problem, made at its first use. The oldest knowledge is the least useful: when full, all is dropped.
+std::shared_ptr<const Plan> plan_for(const Problem& problem) {
+  static std::mutex mutex;
+  static std::map<std::vector<int64_t>, std::shared_ptr<const Plan>> plans;
+  const std::lock_guard lock(mutex);
+  if (plans.size() >= kMaxPlans) plans.clear();
+  std::shared_ptr<const Plan>& plan = plans[problem.key()];
+  if (!plan) plan = std::make_shared<const Plan>(make_plan(problem));
+  return plan;
+}
+
+// Memory handles of a call. oneDNN's are not const; inputs are only read.
+memory at(const memory::desc& descriptor, const void* data) {
+  return memory(descriptor, cpu(), const_cast<void*>(data));
+}
+
+void run(CpuContext& ctx, const Problem& problem, ConstView x, ConstView w, ConstView bias, ConstView y) {
+  const std::shared_ptr<const Plan> plan = plan_for(problem);
+  const bool reordered = static_cast<bool>(plan->reorder);
+  Scratch scratchpad(ctx, plan->scratchpad.get_size());
+  Scratch preferred(ctx, reordered ? plan->weights.get_size() : 0);
+  memory ours = at(plan->our_weights, w.data);
+  memory used = reordered ? at(plan->weights, preferred.as<void>()) : ours;
+  const bool dx = problem.pass == Pass::backward_input, dw = problem.pass == Pass::backward_weight;
+  std::unordered_map<int, memory> arguments = {
+      {dx ? DNNL_ARG_DIFF_SRC : DNNL_ARG_SRC, at(plan->x, x.data)},
+      {dw ? DNNL_ARG_DIFF_WEIGHTS : DNNL_ARG_WEIGHTS, used},
+      {dx || dw ? DNNL_ARG_DIFF_DST : DNNL_ARG_DST, at(plan->y, y.data)},
+      {DNNL_ARG_SCRATCHPAD, at(plan->scratchpad, scratchpad.as<void>())},
+  };
+  if (problem.bias) arguments.emplace(DNNL_ARG_BIAS, at(plan->bias, bias.data));
+  const auto reorder = [&](memory& from, memory& to) {
+    plan->reorder.execute(stream(), {{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to}});
+  };
+  if (reordered && !dw) reorder(ours, used);
+  plan->primitive.execute(stream(), arguments);
+  if (reordered && dw) reorder(used, ours);
+  stream().wait();
+}
+
+void convolve(CpuContext& ctx, Pass pass, const Conv2d& p, ConstView x, ConstView w, ConstView bias, ConstView y) {
+  try {
+    run(ctx, {pass, p, x.shape, w.shape, y.shape, bias.defined(), ctx.threads()}, x, w, bias, y);
+  } catch (const dnnl::error& error) {
+    const bool memory_ran_out = error.status == dnnl_out_of_memory;
+    throw Error(concat("conv2d: ", name_of(pass), " of x ", x.shape, " and w ", w.shape, ", groups ", p.groups,
+                       ": oneDNN: ", error.what(), memory_ran_out ? "; use a smaller batch or fewer frames" : ""),
+                memory_ran_out ? exit_code::kMemory : exit_code::kInternal);
+  }
+}
+
+}  // namespace
+
+bool sgemm(int64_t m, int64_t n, int64_t k, const Matrix& a, const Matrix& b, float* c, int64_t c_stride) noexcept {
+  const auto flag = [](const Matrix& matrix) { return matrix.transposed ? 'T' : 'N'; };
+  return dnnl_sgemm(flag(a), flag(b), m, n, k, 1.0f, a.data, a.stride, b.data, b.stride, 0.0f, c, c_stride) ==
+         dnnl_success;
+}
+
+void conv2d_forward(CpuContext& ctx, const Conv2d& p, ConstView x, ConstView w, ConstView bias, View y) {
+  convolve(ctx, Pass::forward, p, x, w, bias, y);
+}
+
+void conv2d_backward_input(CpuContext& ctx, const Conv2d& p, ConstView dy, ConstView w, View dx) {
+  convolve(ctx, Pass::backward_input, p, dx, w, {}, dy);
+}
+
+void conv2d_backward_weight(CpuContext& ctx, const Conv2d& p, ConstView x, ConstView dy, View dw) {
+  convolve(ctx, Pass::backward_weight, p, x, dw, {}, dy);
+}
+
+}  // namespace engine::onednn

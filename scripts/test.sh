@@ -1,0 +1,104 @@
+#!/usr/bin/env bash
+# Sets up, builds and tests; prints the minutes of every part at the end and stops at the first part that fails.
+#   ./scripts/test.sh          the release build and its suite
+#   ./scripts/test.sh --full   also layering, formatting, the installed package and the sanitizer builds
+# No GPU and no CUDA toolkit is needed.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# The suites that the thread sanitizer runs: tests/test_NAME.cpp with threads of their own or signals. OpenMP gets one
+# thread there, because its library is not instrumented and its every barrier would be reported as a race.
+threaded=(loader queue checkpoint signals train_program)
+
+full=false
+case "${1:-}" in
+  --full) full=true ;;
+  '') ;;
+  *) echo "usage: test.sh [--full]" >&2; exit 64 ;;
+esac
+
+jobs=$(nproc)
+launcher=() wrapper=()
+if command -v ccache >/dev/null; then launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache); fi
+export OMP_WAIT_POLICY=PASSIVE
+
+table='' passed=0 failed=0 skipped=0
+row() { # part, minutes, result
+  table+=$(printf '%-14s %7s  %s' "$1" "$2" "$3")$'\n'
+}
+
+print_table() {
+  printf '\n%-14s %7s  %s\n%s\n' part minutes result "$table"
+  echo "$passed passed, $failed failed, $skipped skipped"
+}
+
+part() { # name, command...: runs the command; when it fails, so does the script
+  local start=$SECONDS status minutes
+  printf '\n== %s\n' "$1"
+  set +e
+  (set -e; "${@:2}")
+  status=$?
+  set -e
+  minutes=$(awk -v s=$((SECONDS - start)) 'BEGIN { printf "%.1f", s / 60 }')
+  if [ $status -eq 0 ]; then
+    passed=$((passed + 1))
+    row "$1" "$minutes" passed
+  else
+    failed=$((failed + 1))
+    row "$1" "$minutes" "failed with exit code $status"
+    print_table
+    exit 1
+  fi
+}
+
+skip() { # name, reason
+  printf '\n== %s: skipped: %s\n' "$1" "$2"
+  skipped=$((skipped + 1))
+  row "$1" - "skipped: $2"
+}
+
+build() { # preset
+  cmake --preset "$1" "${launcher[@]}"
+  cmake --build --preset "$1" -j "$jobs"
+}
+
+suite() { # preset, ctest arguments...
+  "${wrapper[@]}" ctest --test-dir "build/$1" --output-on-failure --no-tests=error -j "$jobs" "${@:2}"
+}
+
+thread_suite() {
+  local name names
+  for name in "${threaded[@]}"; do
+    [ -f "tests/test_$name.cpp" ] || { echo "no tests/test_$name.cpp; correct the list in scripts/test.sh" >&2; exit 1; }
+  done
+  names=$(IFS='|'; echo "${threaded[*]}")
+  # Without address randomisation where that may be chosen: the sanitizer of g++ 12 finds no place for its tables when
+  # the kernel randomises more than 28 bits.
+  if setarch -R true 2>/dev/null; then wrapper=(setarch -R); fi
+  export OMP_NUM_THREADS=1 TSAN_OPTIONS=halt_on_error=1:exitcode=99
+  suite tsan -R "^($names)$"
+}
+
+check_format() {
+  find kernels engine layers io train bench tests \( -name '*.h' -o -name '*.cpp' -o -name '*.cu' \) \
+    -exec clang-format --dry-run -Werror {} +
+}
+
+part set-up ./scripts/setup.sh
+if $full; then
+  part layering ./scripts/check_layering.sh
+  case "$(clang-format --version 2>/dev/null || true)" in
+    *' version 14.'*) part format check_format ;;
+    *) skip format 'no clang-format 14, the version that the files are formatted with' ;;
+  esac
+fi
+part 'build release' build release
+part 'test release' suite release
+if $full; then
+  part install ./scripts/check_install.sh build/release
+  part 'build asan' build asan
+  part 'test asan' suite asan
+  part 'build tsan' build tsan
+  part 'test tsan' thread_suite
+fi
+print_table

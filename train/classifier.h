@@ -1,0 +1,42 @@
+// A network together with its class names and its preprocessing: what is trained, saved, loaded and applied.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "layers/module.h"
+#include "train/checkpoint.h"
+
+namespace engine {
+
+// How many frames of a video one clip takes: one more than the network sees where it sees differences.
+int64_t frames_to_read(const Preprocessing& preprocessing);
+// Channels of the network's input: 3 for rgb and diff, 6 for rgb+diff.
+int64_t input_channels(const Preprocessing& preprocessing);
+// u8 frames (N, frames_to_read, H, W, 3) -> what the network takes, f32 (N, frames, H, W, input_channels). Frame t of a
+// difference is frame t + 1 minus frame t, after normalisation; rgb+diff puts it behind the later frame's colours.
+Tensor network_input(const Tensor& frames, const Preprocessing& preprocessing);
+
+class Classifier {
+ public:
+  // A new network with random weights drawn from description.seed. Throws as layers::make_model.
+  explicit Classifier(ModelFile description);
+  // From a file. Throws as load_model() and load_into().
+  static Classifier load(const std::string& path);
+
+  // u8 frames (N, frames_to_read, H, W, 3) -> logits (N, classes).
+  Tensor logits(const Tensor& frames) { return (*network_)(network_input(frames, description_.preprocessing)); }
+  // With the tensors as they are now.
+  ModelFile file() const;
+
+  layers::Module& network() { return *network_; }
+  ModelFile& description() { return description_; }
+  const ModelFile& description() const { return description_; }
+  const std::vector<std::string>& classes() const { return description_.classes; }
+
+ private:
+  ModelFile description_;  // without tensors
+  std::shared_ptr<layers::Module> network_;
+};
+
+}  // namespace engine

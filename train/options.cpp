@@ -1,0 +1,212 @@
+#include "train/options.h"
+
+#include <fmt/format.h>
+
+#include "layers/models/registry.h"
+
+namespace engine {
+namespace {
+
+constexpr double kLargestCount = 1e9;
+
+struct NamedNormalization {
+  const char* name;
+  Normalization value;
+};
+const NamedNormalization kNormalizations[] = {
+    {"0..1", {{0, 0, 0}, {1, 1, 1}}},
+    {"-1..1", {{0.5, 0.5, 0.5}, {0.5, 0.5, 0.5}}},
+    {"imagenet", {{0.485, 0.456, 0.406}, {0.229, 0.224, 0.225}}},
+};
+
+template <class T>
+std::optional<T> parse(std::string_view text) {
+  T value{};
+  const char* end = text.data() + text.size();
+  const auto [stopped, error] = std::from_chars(text.data(), end, value);
+  if (error != std::errc() || stopped != end) return std::nullopt;
+  return value;
+}
+
+std::optional<std::array<double, 3>> parse_triple(std::string_view text) {
+  std::array<double, 3> values{};
+  for (size_t i = 0; i < values.size(); ++i) {
+    const bool is_last = i + 1 == values.size();
+    const size_t comma = is_last ? text.size() : text.find(',');
+    if (comma == std::string_view::npos) return std::nullopt;
+    const auto value = parse<double>(text.substr(0, comma));
+    if (!value) return std::nullopt;
+    values[i] = *value;
+    text.remove_prefix(is_last ? comma : comma + 1);
+  }
+  return values;
+}
+
+std::vector<std::pair<std::string, std::string>> words(const std::vector<std::string>& names) {
+  std::vector<std::pair<std::string, std::string>> choices;
+  for (const std::string& name : names) choices.emplace_back(name, name);
+  return choices;
+}
+
+// An option whose empty value is "auto".
+template <class T>
+std::function<bool(const std::string&)> set_or_auto(std::optional<T>& value,
+                                                    std::optional<T> (*parse_text)(const std::string&)) {
+  return [&value, parse_text](const std::string& text) {
+    if (text == "auto") return value.reset(), true;
+    const std::optional<T> parsed = parse_text(text);
+    if (parsed) value = parsed;
+    return parsed.has_value();
+  };
+}
+
+void declare_data(OptionTable& table, TrainOptions& o) {
+  table.group("Data");
+  table.text({"DATA", "data.path", "",
+              "A folder with a folder per class, a list of paths and labels, or train/val/test "
+              "folders or lists"},
+             o.data);
+  table.text({"train", "data.train", "LIST", "List of training clips, instead of what is found in DATA"}, o.train_list);
+  table.text({"val", "data.val", "LIST", "List of validation clips"}, o.val_list);
+  table.text({"test", "data.test", "LIST", "List of test clips"}, o.test_list);
+  table.text({"classes", "data.classes", "FILE", "Class names, one a line, in the order of the labels"},
+             o.classes_file);
+  table.number({"val-fraction", "data.val_fraction", "X",
+                "Part of the training clips to validate on where DATA has no "
+                "validation part"},
+               o.val_fraction, {.low = 0, .high = 0.9});
+}
+
+void declare_clips(OptionTable& table, TrainOptions& o) {
+  table.group("Clips");
+  table.integer({"frames", "clip.frames", "N", "Frames of a clip; auto: what suits the model"}, o.frames,
+                {.low = 1, .high = 4096});
+  table.choice(
+      {"sampling", "clip.sampling", "HOW", "Where the frames are taken: over the whole video, or close together"},
+      o.sampling, words({"uniform", "dense"}));
+  table.integer({"stride", "clip.stride", "N", "dense: from one frame to the next, in frames of the video"}, o.stride,
+                {.low = 1, .high = 4096});
+  table.custom({"size", "clip.size", "HxW", "Height and width that frames are scaled to"},
+               "HxW or one number, 8 to 4096, or auto", set_or_auto(o.size, parse_frame_size),
+               [&o] { return o.size ? fmt::format("{}x{}", o.size->height, o.size->width) : std::string("auto"); });
+  table.choice(
+      {"input", "clip.input", "WHAT", "What the model sees: colours, differences of neighbouring frames, or both"},
+      o.input, words({"rgb", "diff", "rgb+diff"}));
+  table.custom(
+      {"normalize", "clip.normalize", "HOW", "Scaling of pixel values"},
+      "0..1, -1..1, imagenet, or mean and deviation as r,g,b/r,g,b",
+      [&o](const std::string& text) {
+        const auto parsed = parse_normalization(text);
+        if (parsed) o.normalize = *parsed;
+        return parsed.has_value();
+      },
+      [&o] { return to_text(o.normalize); });
+}
+
+void declare_augmentation(OptionTable& table, TrainOptions& o) {
+  table.group("Augmentation (training clips only)");
+  table.boolean({"flip", "augment.flip", "",
+                 "Mirror half of the clips left to right; wrong where left and right differ "
+                 "in meaning"},
+                o.flip);
+  table.number({"crop", "augment.crop", "X",
+                "Cut out a random part of every clip, down to this part of its area; 1: "
+                "no cutting"},
+               o.crop, {.low = 0, .high = 1, .above = true});
+}
+
+void declare_model(OptionTable& table, TrainOptions& o) {
+  table.group("Model");
+  table.choice({"model", "model.name", "NAME", "The network"}, o.model, words(layers::model_names()));
+  table.number({"dropout", "model.dropout", "X", "Probability of leaving a feature out before the last layer"},
+               o.dropout, {.low = 0, .high = 0.95});
+}
+
+void declare_optimization(OptionTable& table, TrainOptions& o) {
+  const Range part{.low = 0, .high = 1}, count{.low = 0, .high = kLargestCount};
+  table.group("Optimization");
+  table.integer({"epochs", "optim.epochs", "N", "Passes over the training clips"}, o.epochs,
+                {.low = 1, .high = kLargestCount});
+  table.integer({"max-steps", "optim.max_steps", "N", "Stop after so many steps; 0: no limit"}, o.max_steps, count);
+  table.integer({"batch", "optim.batch", "N", "Clips of a step"}, o.batch, {.low = 1, .high = 65536});
+  table.number({"lr", "optim.lr", "X", "Learning rate after the warm-up"}, o.learning_rate,
+               {.low = 0, .high = 100, .above = true});
+  table.number({"weight-decay", "optim.weight_decay", "X", "Decay of weights; biases and norm parameters are left out"},
+               o.weight_decay, part);
+  table.choice({"optimizer", "optim.optimizer", "NAME", "How gradients become steps"}, o.optimizer,
+               {{"sgd", OptimizerKind::sgd}, {"adam", OptimizerKind::adam}, {"adamw", OptimizerKind::adamw}});
+  table.number({"momentum", "optim.momentum", "X", "Momentum of sgd"}, o.momentum, part);
+  table.choice({"schedule", "optim.schedule", "NAME", "How the learning rate goes on after the warm-up"}, o.schedule,
+               {{"constant", ScheduleKind::constant}, {"cosine", ScheduleKind::cosine}, {"step", ScheduleKind::step}});
+  table.integer({"warmup", "optim.warmup", "N", "Steps over which the learning rate rises"}, o.warmup, count);
+  table.integer({"drop-every", "optim.drop_every", "N", "Schedule step: epochs between two drops"}, o.drop_every,
+                {.low = 1, .high = kLargestCount});
+  table.number({"drop-factor", "optim.drop_factor", "X", "Schedule step: what a drop multiplies the rate by"},
+               o.drop_factor, part);
+  table.number({"clip-norm", "optim.clip_norm", "X", "Scale gradients down to this norm; 0: never"}, o.clip_norm,
+               {.low = 0, .high = kLargestCount});
+  table.number({"label-smoothing", "optim.label_smoothing", "X", "Part of the target shared by all classes"},
+               o.label_smoothing, {.low = 0, .high = 0.9});
+  table.choice({"class-weights", "optim.class_weights", "HOW", "auto: rare classes count for more in the loss"},
+               o.class_weights, {{"none", ClassWeights::none}, {"auto", ClassWeights::automatic}});
+}
+
+void declare_run(OptionTable& table, TrainOptions& o) {
+  table.group("Run");
+  table.text({"out", "run.out", "DIR", "Folder of results; without it runs/<data>-<model>"}, o.out);
+  table.integer({"seed", "run.seed", "N", "Where all randomness starts"}, o.seed, {.low = 0, .high = 9e15});
+  table.integer({"threads", "run.threads", "N", "Threads that compute"}, o.threads, {.low = 1, .high = 4096});
+  table.integer({"workers", "run.workers", "N", "Threads that read videos; 0: the main thread. Changes no result"},
+                o.workers, {.low = 0, .high = 1024});
+  table.choice({"device", "run.device", "NAME", "Where to compute"}, o.device,
+               {{"auto", DeviceChoice::automatic}, {"cpu", DeviceChoice::cpu}, {"cuda", DeviceChoice::cuda}});
+  table.choice({"progress", "run.progress", "HOW", "auto: a bar on a terminal, else lines"}, o.progress,
+               {{"auto", ProgressMode::automatic},
+                {"bar", ProgressMode::bar},
+                {"lines", ProgressMode::lines},
+                {"none", ProgressMode::none}});
+  table.boolean({"json", "", "", "Results as one JSON object a line on stdout"}, o.json);
+  table.boolean({"force", "", "", "Write into a folder that holds a model already"}, o.force);
+  table.boolean({"dry-run", "", "", "Check everything, train nothing"}, o.dry_run);
+}
+
+}  // namespace
+
+void declare(OptionTable& table, TrainOptions& options) {
+  declare_data(table, options);
+  declare_clips(table, options);
+  declare_augmentation(table, options);
+  declare_model(table, options);
+  declare_optimization(table, options);
+  declare_run(table, options);
+}
+
+std::optional<FrameSize> parse_frame_size(const std::string& text) {
+  const size_t cross = text.find('x');
+  const auto height = parse<int>(std::string_view(text).substr(0, cross));
+  const auto width = cross == std::string::npos ? height : parse<int>(std::string_view(text).substr(cross + 1));
+  const auto fits = [](const std::optional<int>& side) { return side && *side >= 8 && *side <= 4096; };
+  if (!fits(height) || !fits(width)) return std::nullopt;
+  return FrameSize{.width = *width, .height = *height};
+}
+
+std::optional<Normalization> parse_normalization(const std::string& text) {
+  for (const auto& [name, value] : kNormalizations)
+    if (text == name) return value;
+  const size_t slash = text.find('/');
+  if (slash == std::string::npos) return std::nullopt;
+  const auto mean = parse_triple(std::string_view(text).substr(0, slash));
+  const auto deviation = parse_triple(std::string_view(text).substr(slash + 1));
+  if (!mean || !deviation) return std::nullopt;
+  for (size_t i = 0; i < 3; ++i)
+    if (!((*deviation)[i] > 0) || !(std::abs((*mean)[i]) <= kLargestCount)) return std::nullopt;
+  return Normalization{*mean, *deviation};
+}
+
+std::string to_text(const Normalization& normalization) {
+  for (const auto& [name, value] : kNormalizations)
+    if (normalization == value) return name;
+  return fmt::format("{}/{}", fmt::join(normalization.mean, ","), fmt::join(normalization.deviation, ","));
+}
+
+}  // namespace engine

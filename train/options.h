@@ -1,0 +1,73 @@
+// Everything that can be said to engine_train, and the table it is declared in.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "io/frame_source.h"
+#include "train/optimizer.h"
+#include "train/option_table.h"
+#include "train/progress.h"
+#include "train/schedule.h"
+
+namespace engine {
+
+enum class ClassWeights { none, automatic };
+enum class DeviceChoice { automatic, cpu, cuda };
+
+// Of pixel values 0..1: the mean is taken off, then it is divided by the deviation.
+struct Normalization {
+  std::array<double, 3> mean{0, 0, 0}, deviation{1, 1, 1};
+  bool operator==(const Normalization&) const = default;
+};
+
+struct TrainOptions {
+  // Data
+  std::string data, train_list, val_list, test_list, classes_file;
+  double val_fraction = 0.2;
+
+  // Clips
+  std::optional<int64_t> frames, stride;
+  std::string sampling = "uniform", input = "rgb";
+  std::optional<FrameSize> size;
+  Normalization normalize;
+
+  // Augmentation
+  bool flip = false;
+  double crop = 1.0;
+
+  // Model
+  std::string model = "sora-cnn";
+  double dropout = 0.0;
+
+  // Optimization
+  int64_t epochs = 5, max_steps = 0, batch = 16;
+  double learning_rate = 1e-3, weight_decay = 0.01, momentum = 0.9;
+  OptimizerKind optimizer = OptimizerKind::adamw;
+  ScheduleKind schedule = ScheduleKind::cosine;
+  int64_t warmup = 0;
+  double drop_factor = 0.1, clip_norm = 1.0, label_smoothing = 0.0;
+  int64_t drop_every = 1;
+  ClassWeights class_weights = ClassWeights::none;
+
+  // Run
+  std::string out;
+  int64_t seed = 0;
+  std::optional<int64_t> threads, workers;
+  DeviceChoice device = DeviceChoice::automatic;
+  ProgressMode progress = ProgressMode::automatic;
+  bool json = false, force = false, dry_run = false;
+};
+
+// Declares every option; `options` holds the defaults and must outlive the table.
+void declare(OptionTable& table, TrainOptions& options);
+
+// "64" or "48x64" (height x width).
+std::optional<FrameSize> parse_frame_size(const std::string& text);
+// "0..1", "-1..1", "imagenet", or "r,g,b/r,g,b": mean and deviation of pixel values 0..1.
+std::optional<Normalization> parse_normalization(const std::string& text);
+std::string to_text(const Normalization& normalization);
+
+}  // namespace engine

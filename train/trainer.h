@@ -1,0 +1,84 @@
+// The training of a classifier: one step, and the epochs around it.
+#pragma once
+
+#include <functional>
+#include <vector>
+
+#include "io/loader.h"
+#include "train/classifier.h"
+#include "train/metrics.h"
+#include "train/optimizer.h"
+#include "train/progress.h"
+#include "train/schedule.h"
+
+namespace engine {
+
+struct TrainerOptions {
+  OptimizerOptions optimizer;
+  Schedule schedule;
+  double label_smoothing = 0.0;
+  Tensor class_weights;  // (classes) f32; undefined: all 1
+  uint64_t seed = 0;     // of dropout
+};
+
+struct StepResult {
+  double loss = 0;       // the objective, mean over the clips of the batch, before the update
+  bool skipped = false;  // a gradient was not finite; nothing was changed
+};
+
+class Trainer {
+ public:
+  // The classifier must outlive the trainer; its parameters move into the trainer's arena.
+  Trainer(Classifier& classifier, TrainerOptions options);
+
+  // Throws Error (kNotFinite), naming the step and its clips, when the gradients of several steps in a row are not
+  // finite.
+  StepResult step(const Batch& batch);
+
+  int64_t steps() const { return steps_; }  // made so far, skipped ones included
+  int64_t skipped_steps() const { return skipped_; }
+  double learning_rate() const { return engine::learning_rate(options_.schedule, steps_); }  // of the next step
+  // Whether every parameter and buffer is finite.
+  bool finite() const;
+  Classifier& classifier() { return classifier_; }
+
+ private:
+  Classifier& classifier_;
+  TrainerOptions options_;
+  ParameterArena arena_;
+  Optimizer optimizer_;
+  int64_t steps_ = 0, skipped_ = 0, skipped_in_a_row_ = 0;
+};
+
+struct EpochReport {
+  int64_t epoch = 0;            // from 1
+  double train_loss = 0;        // mean over the clips trained on
+  double seconds = 0;           // training and validation
+  double clips_per_second = 0;  // training only
+  Metrics validation;           // without samples where there is nothing to validate on
+  bool best = false;            // the best so far: highest accuracy, of equal ones the lowest loss
+};
+
+struct FitOptions {
+  int64_t epochs = 1;
+  int64_t max_steps = 0;  // 0: no limit
+  ProgressMode progress = ProgressMode::none;
+};
+
+struct FitResult {
+  std::vector<EpochReport> epochs;
+  int64_t best_epoch = 0;  // 0: no epoch was finished
+  bool stopped = false;    // because `proceed` said so
+};
+
+struct FitHooks {
+  std::function<bool()> proceed;                        // asked after every batch; false ends the fit
+  std::function<void(const EpochReport&)> after_epoch;  // to save and to report
+};
+
+// Trains for some epochs and validates after each. `validation` may be null: then the best epoch is the one with the
+// lowest training loss. With max_steps the last epoch may be shorter.
+FitResult fit(Trainer& trainer, Loader& training, Loader* validation, const FitOptions& options,
+              const FitHooks& hooks = {});
+
+}  // namespace engine
