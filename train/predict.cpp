@@ -44,19 +44,25 @@ void collect_videos(const fs::path& folder, std::vector<std::string>& videos) {
   }
 }
 
-size_t widest_name(const std::vector<std::string>& files) {
-  size_t width = 4;
-  for (const std::string& file : files) width = std::max(width, printable(file).size());
+size_t widest(const std::string& title, const std::vector<std::string>& texts) {
+  size_t width = title.size();
+  for (const std::string& text : texts) width = std::max(width, printable(text).size());
   return width;
 }
 
-void print_rows(const Prediction& prediction, const std::vector<std::string>& classes, size_t top, size_t file_width) {
-  size_t class_width = 5;
-  for (const std::string& name : classes) class_width = std::max(class_width, name.size());
-  for (const size_t label : top_classes(prediction.probabilities, top))
-    fmt::print("{:<{}}  {:<{}}  {:.4f}\n", printable(prediction.file), file_width, classes[label], class_width,
-               prediction.probabilities[label]);
-}
+// Columns: file, class, probability.
+class Table {
+ public:
+  Table(const std::vector<std::string>& files, const std::vector<std::string>& classes)
+      : file_width_(widest("file", files)), class_width_(widest("class", classes)) {}
+  void header() const { row("file", "class", "probability"); }
+  void row(const std::string& file, const std::string& name, const std::string& probability) const {
+    fmt::print("{:<{}}  {:<{}}  {}\n", printable(file), file_width_, printable(name), class_width_, probability);
+  }
+
+ private:
+  size_t file_width_, class_width_;
+};
 
 void print_object(const Prediction& prediction, const std::vector<std::string>& classes, size_t top) {
   nlohmann::ordered_json ranked = nlohmann::ordered_json::array();
@@ -135,14 +141,16 @@ int classify_files(const ClassifyOptions& options) {
   std::vector<std::string> files;
   for (const std::string& path : options.paths)
     guarded([&] { std::ranges::copy(videos_at(path), std::back_inserter(files)); });
-  const size_t width = widest_name(files);
   const auto top = static_cast<size_t>(options.top);
-  if (!options.json && !files.empty()) fmt::print("{:<{}}  {}\n", "file", width, "class and probability");
+  const std::vector<std::string>& classes = classifier.classes();
+  const Table table(files, classes);
+  if (!options.json && !files.empty()) table.header();
   for (const std::string& file : files) {
     guarded([&] {
       const Prediction prediction = classify(classifier, file);
-      if (options.json) return print_object(prediction, classifier.classes(), top);
-      print_rows(prediction, classifier.classes(), top, width);
+      if (options.json) return print_object(prediction, classes, top);
+      for (const size_t label : top_classes(prediction.probabilities, top))
+        table.row(file, classes[label], fmt::format("{:.4f}", prediction.probabilities[label]));
     });
   }
   return code;
