@@ -77,6 +77,15 @@ inline Normal<float> normal(float x) {
   return {a < 0.9f ? 0.5f + x * polynomial(kP, square) : far, e * kDensityAt0};
 }
 
+// The largest of count > 0 numbers. A NaN may be passed over.
+template <class T>
+T largest(const T* x, int64_t count) {
+  T best = x[0];
+#pragma omp simd reduction(max : best)
+  for (int64_t i = 0; i < count; ++i) best = x[i] > best ? x[i] : best;
+  return best;
+}
+
 inline double exp(double x) { return std::exp(x); }
 inline double tanh(double x) { return std::tanh(x); }
 inline double sigmoid(double x) { return 1.0 / (1.0 + std::exp(-x)); }
