@@ -150,8 +150,10 @@ int classify_files(const ClassifyOptions& options) {
 
 int evaluate_data(const EvaluateOptions& options) {
   Classifier classifier = Classifier::load(options.model);
-  const Splits splits =
-      open_splits(options.data, {.val_fraction = options.val_fraction, .seed = classifier.description().seed});
+  SplitOptions split;
+  split.val_fraction = options.val_fraction;
+  split.seed = classifier.description().seed;
+  const Splits splits = open_splits(options.data, split);
   std::string name;
   const Dataset& part = chosen_part(splits, options.split, name);
   check_classes(classifier, part, options.model);
