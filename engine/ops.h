@@ -8,6 +8,7 @@
 
 #include "engine/tensor.h"
 #include "kernels/conv.h"
+#include "kernels/loss.h"
 #include "kernels/norm.h"
 #include "kernels/pointwise.h"
 #include "kernels/pool.h"
@@ -83,11 +84,7 @@ Tensor batch_norm(const Tensor& x, const Tensor& w, const Tensor& bias, const Te
 Tensor softmax(const Tensor& x);
 Tensor log_softmax(const Tensor& x);
 
-// ---- losses: a mean, shape (), of type f32 (f64 for f64 inputs) ----
-struct CrossEntropy {
-  double label_smoothing = 0.0;  // 0 <= s < 1: the target becomes (1 - s) one_hot + s / C
-  int64_t ignore_index = -1;     // rows with this label count for nothing
-};
+// ---- losses: a mean, shape (), of type f32 (f64 for f64 inputs) (kernels/loss.h) ----
 // logits (N, C); labels i64 (N); class_weights (C) f32 (f64 for f64 logits) or undefined. The mean is over the rows
 // that count, weighted by the weight of their class. No such row: 0.
 Tensor cross_entropy(const Tensor& logits, const Tensor& labels, const CrossEntropy& p = {},

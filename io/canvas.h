@@ -1,6 +1,7 @@
 // A small picture to draw on, and the parts that every synthetic clip shares: colours, backdrop, clutter, grain.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <span>
@@ -60,7 +61,7 @@ class Canvas {
 };
 
 // How much of a pixel is covered where the outline is `distance` px away, negative inside.
-inline float coverage(float distance) { return std::fmin(std::fmax(0.5f - distance, 0.0f), 1.0f); }
+inline float coverage(float distance) { return std::clamp(0.5f - distance, 0.0f, 1.0f); }
 
 // A colour gradient with a soft texture. Its luma stays within 0.12 of `middle`, which is in 0.25 .. 0.75.
 Canvas random_backdrop(Random& random, int width, int height, float middle);
@@ -71,17 +72,22 @@ void develop(const Canvas& canvas, float gain, float noise, Random& random, std:
 
 template <class Brush>
 void Canvas::paint(const Placement& placement, const Brush& brush) {
-  const float reach = placement.radius + 1, cosine = std::cos(placement.angle), sine = std::sin(placement.angle);
-  const auto wrapped = [](int i, int size) { return (i % size + size) % size; };
+  const float reach = placement.radius + 1;
+  const float cosine = std::cos(placement.angle) / placement.radius,
+              sine = std::sin(placement.angle) / placement.radius;
   const auto first = [&](float centre) { return static_cast<int>(std::floor(centre - reach)); };
   const auto last = [&](float centre) { return static_cast<int>(std::ceil(centre + reach)); };
+  const auto wrapped = [](int i, int size) { return (i % size + size) % size; };
   for (int y = first(placement.y); y < last(placement.y); ++y) {
+    const int row = wrapped(y, height_);
+    int column = wrapped(first(placement.x), width_);
     for (int x = first(placement.x); x < last(placement.x); ++x) {
       const float dx = static_cast<float>(x) + 0.5f - placement.x, dy = static_cast<float>(y) + 0.5f - placement.y;
-      const float u = (dx * cosine + dy * sine) / placement.radius, v = (dy * cosine - dx * sine) / placement.radius;
+      const float u = dx * cosine + dy * sine, v = dy * cosine - dx * sine;
       const Ink ink = brush(placement.mirrored ? -u : u, v);
-      Color& pixel = at(wrapped(x, width_), wrapped(y, height_));
-      pixel = mix(pixel, ink.color, ink.opacity);
+      Color& pixel = at(column, row);
+      if (ink.opacity > 0) pixel = mix(pixel, ink.color, ink.opacity);
+      column = column + 1 == width_ ? 0 : column + 1;
     }
   }
 }

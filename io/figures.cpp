@@ -13,7 +13,6 @@ struct Point {
   float x, y;
 };
 
-constexpr Point kSquare[] = {{-0.71f, -0.71f}, {0.71f, -0.71f}, {0.71f, 0.71f}, {-0.71f, 0.71f}};
 constexpr Point kTriangle[] = {{1.0f, 0.0f}, {-0.5f, 0.866f}, {-0.5f, -0.866f}};
 constexpr Point kStar[] = {{1.0f, 0.0f},   {0.34f, 0.247f},    {0.309f, 0.951f},  {-0.13f, 0.399f},  {-0.809f, 0.588f},
                            {-0.42f, 0.0f}, {-0.809f, -0.588f}, {-0.13f, -0.399f}, {0.309f, -0.951f}, {0.34f, -0.247f}};
@@ -33,6 +32,8 @@ constexpr Point kKite[] = {{0.0f, -0.95f}, {0.6f, -0.35f}, {0.0f, 0.95f}, {-0.6f
 constexpr Point kHeart[] = {{0.0f, 0.9f},     {-0.55f, 0.4f}, {-0.85f, 0.0f}, {-0.9f, -0.35f}, {-0.75f, -0.62f},
                             {-0.48f, -0.72f}, {-0.2f, -0.6f}, {0.0f, -0.35f}, {0.2f, -0.6f},   {0.48f, -0.72f},
                             {0.75f, -0.62f},  {0.9f, -0.35f}, {0.85f, 0.0f},  {0.55f, 0.4f}};
+
+float length(float x, float y) { return std::sqrt(x * x + y * y); }
 
 // Distance to the nearest edge, with the sign from the number of edges that a ray to the right crosses.
 float distance_to_polygon(std::span<const Point> corners, float x, float y) {
@@ -86,16 +87,15 @@ float distance_to_lattice(Figure figure, float x, float y, float period) {
 }  // namespace
 
 float distance_to(Figure figure, float x, float y) {
-  const float radius = std::hypot(x, y);
   switch (figure) {
     case Figure::disc:
-      return radius - 0.9f;
+      return length(x, y) - 0.9f;
     case Figure::ring:
-      return std::abs(radius - 0.7f) - 0.22f;
+      return std::abs(length(x, y) - 0.7f) - 0.22f;
     case Figure::crescent:
-      return std::max(radius - 0.95f, 0.75f - std::hypot(x - 0.5f, y));
+      return std::max(length(x, y) - 0.95f, 0.75f - length(x - 0.5f, y));
     case Figure::square:
-      return distance_to_polygon(kSquare, x, y);
+      return std::max(std::abs(x), std::abs(y)) - 0.71f;
     case Figure::triangle:
       return distance_to_polygon(kTriangle, x, y);
     case Figure::star:
@@ -117,7 +117,7 @@ float distance_to(Figure figure, float x, float y) {
     case Figure::kite:
       return distance_to_polygon(kKite, x, y);
   }
-  return radius;
+  return 0;
 }
 
 float distance_to(Pattern pattern, float x, float y, float period) {

@@ -48,9 +48,9 @@ void draw_sprite(Canvas& canvas, const Sprite& sprite, const Placement& place) {
   canvas.draw_shadow(sprite.figure, place);
   canvas.paint(place, [&](float u, float v) {
     const float inside = coverage(distance_to(sprite.figure, u, v) * place.radius);
-    const float other =
-        sprite.pattern ? distance_to(*sprite.pattern, u * place.radius, v * place.radius, sprite.period) : -1.0f;
-    return Ink{mix(sprite.second, sprite.ink, coverage(other)), inside};
+    if (inside == 0 || !sprite.pattern) return Ink{sprite.ink, inside};
+    const float border = distance_to(*sprite.pattern, u * place.radius, v * place.radius, sprite.period);
+    return Ink{mix(sprite.second, sprite.ink, coverage(border)), inside};
   });
 }
 

@@ -82,6 +82,15 @@ std::string place(const std::string& path, const toml::source_region& source) {
   return fmt::format("{}:{}:{}: ", path, source.begin.line, source.begin.column);
 }
 
+// The key that was meant: one spelled alike, or one of the same name in another section.
+std::string suggestion(const std::string& key, const std::vector<std::string>& keys) {
+  const auto name_in = [](const std::string& each) { return each.substr(each.find('.') + 1); };
+  if (!nearest_name(key, keys).empty()) return did_you_mean(key, keys);
+  for (const std::string& each : keys)
+    if (name_in(each) == name_in(key)) return did_you_mean(each, {each});
+  return "";
+}
+
 toml::table parse_file(const std::string& path) {
   try {
     return toml::parse_file(path);
@@ -193,7 +202,7 @@ void OptionTable::read_file(const std::string& path) {
   const auto read = [&](const std::string& key, const toml::source_region& where, const toml::node& node) {
     const auto found = std::find_if(options_.begin(), options_.end(), [&](const Option& o) { return o.key == key; });
     if (found == options_.end())
-      refuse(fmt::format("{}unknown key '{}'{}", place(path, where), key, did_you_mean(key, keys)));
+      refuse(fmt::format("{}unknown key '{}'{}", place(path, where), key, suggestion(key, keys)));
     const std::optional<std::string> text = text_of(node, found->kind);
     if (!text)
       refuse(fmt::format("{}{} must be {}, not a TOML {}", place(path, node.source()), key,

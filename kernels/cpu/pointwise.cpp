@@ -4,6 +4,7 @@
 #include <numbers>
 
 #include "kernels/cpu/parallel.h"
+#include "kernels/cpu/vector_math.h"
 
 namespace engine {
 namespace {
@@ -32,7 +33,7 @@ struct Sqrt {
 };
 template <class T>
 struct Exp {
-  T value(T x) const { return std::exp(x); }
+  T value(T x) const { return vector_math::exp(x); }
   T slope(T y) const { return y; }
 };
 template <class T>
@@ -47,37 +48,39 @@ struct Relu {
 };
 template <class T>
 struct Gelu {
-  static constexpr T kInvSqrt2 = static_cast<T>(1 / std::numbers::sqrt2);
-  static constexpr T kInvSqrt2Pi = static_cast<T>(std::numbers::inv_sqrtpi / std::numbers::sqrt2);
-  T value(T x) const { return T(0.5) * x * (1 + std::erf(x * kInvSqrt2)); }
-  T slope(T x) const { return T(0.5) * (1 + std::erf(x * kInvSqrt2)) + x * kInvSqrt2Pi * std::exp(T(-0.5) * x * x); }
+  T value(T x) const { return x * vector_math::normal(x).cdf; }
+  T slope(T x) const {
+    const vector_math::Normal<T> n = vector_math::normal(x);
+    return n.cdf + x * n.density;
+  }
 };
+// x (1 + tanh(u)) / 2 = x sigmoid(2 u), u = sqrt(2 / pi) (x + 0.044715 x^3): without the difference that loses digits.
 template <class T>
 struct GeluTanh {
-  static constexpr T kScale = static_cast<T>(std::numbers::sqrt2 * std::numbers::inv_sqrtpi);
+  static constexpr T kScale = static_cast<T>(2 * std::numbers::sqrt2 * std::numbers::inv_sqrtpi);
   static constexpr T kCubic = T(0.044715);
-  T value(T x) const { return T(0.5) * x * (1 + std::tanh(kScale * (x + kCubic * x * x * x))); }
+  T value(T x) const { return x * vector_math::sigmoid(kScale * (x + kCubic * x * x * x)); }
   T slope(T x) const {
-    const T t = std::tanh(kScale * (x + kCubic * x * x * x));
-    return T(0.5) * (1 + t) + T(0.5) * x * (1 - t * t) * kScale * (1 + 3 * kCubic * x * x);
+    const T s = vector_math::sigmoid(kScale * (x + kCubic * x * x * x));
+    return s + x * s * (1 - s) * kScale * (1 + 3 * kCubic * x * x);
   }
 };
 template <class T>
 struct Silu {
-  T value(T x) const { return x / (1 + std::exp(-x)); }
+  T value(T x) const { return x * vector_math::sigmoid(x); }
   T slope(T x) const {
-    const T s = 1 / (1 + std::exp(-x));
+    const T s = vector_math::sigmoid(x);
     return s * (1 + x * (1 - s));
   }
 };
 template <class T>
 struct Tanh {
-  T value(T x) const { return std::tanh(x); }
+  T value(T x) const { return vector_math::tanh(x); }
   T slope(T y) const { return 1 - y * y; }
 };
 template <class T>
 struct Sigmoid {
-  T value(T x) const { return 1 / (1 + std::exp(-x)); }
+  T value(T x) const { return vector_math::sigmoid(x); }
   T slope(T y) const { return y * (1 - y); }
 };
 

@@ -1,0 +1,84 @@
+#include "kernels/loss.h"
+
+#include "engine/autograd.h"
+#include "engine/ops.h"
+
+namespace engine {
+namespace {
+
+// Losses of bf16 tensors are f32.
+DType loss_type(const Tensor& x) { return x.dtype() == DType::f64 ? DType::f64 : DType::f32; }
+
+void check_logits(const char* name, const Tensor& logits) {
+  ENGINE_CHECK(is_float(logits.dtype()) && logits.rank() == 2 && logits.size(1) > 0, name,
+               ": expected float logits (N, C) with C > 0, got ", logits.shape(), " ", logits.dtype());
+}
+
+void check_pair(const char* name, const Tensor& x, const Tensor& target) {
+  ENGINE_CHECK(is_float(x.dtype()) && x.shape() == target.shape() && x.dtype() == target.dtype(), name,
+               ": expected x and a target of one shape and float type, got ", x.shape(), " ", x.dtype(), " and ",
+               target.shape(), " ", target.dtype());
+}
+
+// forward(ctx, loss, gradient) computes the loss of `logits` and, where it is wanted, its gradient.
+template <class Forward>
+Tensor entropy_loss(const char* name, const Tensor& logits, const Forward& forward) {
+  const Tensor loss = Tensor::empty({}, loss_type(logits), logits.device());
+  const Tensor gradient =
+      needs_grad(logits) ? Tensor::empty(logits.shape(), loss_type(logits), logits.device()) : Tensor();
+  on(logits.device(), [&](auto& ctx) { forward(ctx, loss, gradient); });
+  return record(name, {logits}, loss, [gradient, dtype = logits.dtype()](const Grads& dy) {
+    const Tensor dx = Tensor::empty(gradient.shape(), dtype, gradient.device());
+    on(dx.device(), [&](auto& ctx) { cross_entropy_backward(ctx, dy[0], gradient, dx); });
+    return Grads{dx};
+  });
+}
+
+Tensor regression_loss(const char* name, Regression kind, const Tensor& x, const Tensor& target) {
+  check_pair(name, x, target);
+  ENGINE_CHECK(x.elements() > 0, name, ": the mean of nothing is not defined, got x ", x.shape());
+  const Tensor loss = Tensor::empty({}, loss_type(x), x.device());
+  on(x.device(), [&](auto& ctx) { regression_loss_forward(ctx, kind, x, target, loss); });
+  return record(name, {x, target}, loss,
+                [kind, x = x.detach(), target = target.detach(), wanted = needs_grad(target)](const Grads& dy) {
+                  const Tensor dx = Tensor::empty_like(x);
+                  on(dx.device(), [&](auto& ctx) { regression_loss_backward(ctx, kind, x, target, dy[0], dx); });
+                  if (!wanted) return Grads{dx, {}};
+                  const Tensor dtarget = Tensor::empty_like(x);
+                  on(dx.device(), [&](auto& ctx) { unary_forward(ctx, {Unary::affine, -1.0}, dx, dtarget); });
+                  return Grads{dx, dtarget};
+                });
+}
+
+}  // namespace
+
+Tensor cross_entropy(const Tensor& logits, const Tensor& labels, const CrossEntropy& p, const Tensor& class_weights) {
+  check_logits("cross_entropy", logits);
+  ENGINE_CHECK(labels.shape() == Shape{logits.size(0)} && labels.dtype() == DType::i64,
+               "cross_entropy: expected labels (", logits.size(0), ") i64 for logits ", logits.shape(), ", got ",
+               labels.shape(), " ", labels.dtype());
+  ENGINE_CHECK(p.label_smoothing >= 0 && p.label_smoothing < 1,
+               "cross_entropy: label smoothing must be at least 0 and less than 1, got ", p.label_smoothing);
+  if (class_weights)
+    ENGINE_CHECK(class_weights.shape() == Shape{logits.size(1)} && class_weights.dtype() == loss_type(logits),
+                 "cross_entropy: expected class weights (", logits.size(1), ") ", loss_type(logits), " for logits ",
+                 logits.shape(), " ", logits.dtype(), ", got ", class_weights.shape(), " ", class_weights.dtype());
+  return entropy_loss("cross_entropy", logits, [&](auto& ctx, const Tensor& loss, const Tensor& gradient) {
+    cross_entropy_forward(ctx, p, logits, labels, class_weights, loss, gradient);
+  });
+}
+
+Tensor soft_cross_entropy(const Tensor& logits, const Tensor& targets) {
+  check_logits("soft_cross_entropy", logits);
+  check_pair("soft_cross_entropy", logits, targets);
+  return entropy_loss("soft_cross_entropy", logits, [&](auto& ctx, const Tensor& loss, const Tensor& gradient) {
+    soft_cross_entropy_forward(ctx, logits, targets, loss, gradient);
+  });
+}
+
+Tensor mse_loss(const Tensor& x, const Tensor& target) {
+  return regression_loss("mse_loss", Regression::mse, x, target);
+}
+Tensor l1_loss(const Tensor& x, const Tensor& target) { return regression_loss("l1_loss", Regression::l1, x, target); }
+
+}  // namespace engine

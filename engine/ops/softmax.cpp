@@ -1,0 +1,26 @@
+#include "kernels/softmax.h"
+
+#include "engine/autograd.h"
+#include "engine/ops.h"
+
+namespace engine {
+namespace {
+
+Tensor apply_softmax(const char* name, Softmax kind, const Tensor& x) {
+  ENGINE_CHECK(is_float(x.dtype()) && x.rank() >= 1 && x.size(-1) > 0, name,
+               ": expected a float tensor (..., C) with C > 0, got ", x.shape(), " ", x.dtype());
+  const Tensor y = Tensor::empty_like(x);
+  on(x.device(), [&](auto& ctx) { softmax_forward(ctx, kind, x, y); });
+  return record(name, {x}, y, [kind, y = y.detach()](const Grads& dy) {
+    const Tensor dx = Tensor::empty_like(y);
+    on(dx.device(), [&](auto& ctx) { softmax_backward(ctx, kind, y, dy[0], dx); });
+    return Grads{dx};
+  });
+}
+
+}  // namespace
+
+Tensor softmax(const Tensor& x) { return apply_softmax("softmax", Softmax::softmax, x); }
+Tensor log_softmax(const Tensor& x) { return apply_softmax("log_softmax", Softmax::log, x); }
+
+}  // namespace engine

@@ -1,0 +1,71 @@
+#include "engine/optimizer_ops.h"
+
+namespace engine {
+namespace {
+
+void check_arena(const char* name, const Tensor& x) {
+  ENGINE_CHECK(x.dtype() == DType::f32 || x.dtype() == DType::f64, name, ": expected f32 or f64, got ", x.shape(), " ",
+               x.dtype());
+}
+
+void check_like(const char* name, const char* what, const Tensor& param, const Tensor& other) {
+  ENGINE_CHECK(other.defined() && other.shape() == param.shape() && other.dtype() == param.dtype(), name, ": expected ",
+               what, " ", param.shape(), " ", param.dtype(), " like the parameters");
+}
+
+void check_scalar(const char* name, const char* what, const Tensor& scalar, DType dtype) {
+  ENGINE_CHECK(scalar.defined() && scalar.elements() == 1 && scalar.dtype() == dtype, name, ": expected ", what,
+               " to be one ", dtype);
+}
+
+void check_scalars(const char* name, const StepScalars& scalars) {
+  check_scalar(name, "learning_rate", scalars.learning_rate, DType::f32);
+  check_scalar(name, "step", scalars.step, DType::i64);
+  check_scalar(name, "clip_factor", scalars.clip_factor, DType::f32);
+  check_scalar(name, "skip", scalars.skip, DType::f32);
+}
+
+}  // namespace
+
+StepScalars StepScalars::make(Device device) {
+  return {Tensor::zeros({1}, DType::f32, device), Tensor::full({1}, 1.0, DType::i64, device),
+          Tensor::full({1}, 1.0, DType::f32, device), Tensor::zeros({1}, DType::f32, device)};
+}
+
+void sum_of_squares(const Tensor& x, const Tensor& result) {
+  check_arena("sum_of_squares", x);
+  check_scalar("sum_of_squares", "the result", result, x.dtype());
+  on(x.device(), [&](auto& ctx) { sum_of_squares(ctx, x, result); });
+}
+
+void clip_and_flag(const Tensor& sum_of_squares, double max_norm, const StepScalars& scalars) {
+  check_arena("clip_and_flag", sum_of_squares);
+  check_scalar("clip_and_flag", "the sum of squares", sum_of_squares, sum_of_squares.dtype());
+  check_scalars("clip_and_flag", scalars);
+  on(sum_of_squares.device(),
+     [&](auto& ctx) { clip_and_flag(ctx, sum_of_squares, max_norm, scalars.clip_factor, scalars.skip); });
+}
+
+void sgd_update(const Sgd& p, const StepScalars& scalars, const Tensor& grad, const Tensor& param,
+                const Tensor& momentum) {
+  check_arena("sgd_update", param);
+  check_like("sgd_update", "the gradient", param, grad);
+  check_scalars("sgd_update", scalars);
+  ENGINE_CHECK(p.momentum == 0 || momentum.defined(), "sgd_update: momentum ", p.momentum, " needs a buffer ",
+               param.shape());
+  if (momentum) check_like("sgd_update", "the momentum", param, momentum);
+  ENGINE_CHECK(!p.nesterov || p.momentum > 0, "sgd_update: Nesterov's method needs a momentum above 0");
+  on(param.device(), [&](auto& ctx) { sgd_update(ctx, p, scalars, grad, param, momentum); });
+}
+
+void adam_update(const Adam& p, const StepScalars& scalars, const Tensor& grad, const Tensor& param, const Tensor& m,
+                 const Tensor& v) {
+  check_arena("adam_update", param);
+  check_like("adam_update", "the gradient", param, grad);
+  check_like("adam_update", "the first moment", param, m);
+  check_like("adam_update", "the second moment", param, v);
+  check_scalars("adam_update", scalars);
+  on(param.device(), [&](auto& ctx) { adam_update(ctx, p, scalars, grad, param, m, v); });
+}
+
+}  // namespace engine

@@ -1,0 +1,317 @@
+#include "io/dataset.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <filesystem>
+#include <optional>
+#include <set>
+#include <unordered_map>
+
+#include "engine/random.h"
+#include "io/frame_folder.h"
+#include "io/list_file.h"
+
+namespace engine {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr std::array<std::string_view, 33> kVideoEndings = {
+    ".264", ".265",  ".3g2", ".3gp", ".asf",   ".avi", ".flv", ".gif", ".h264", ".h265", ".hevc",
+    ".ivf", ".m2ts", ".m2v", ".m4v", ".mjpeg", ".mkv", ".mov", ".mp4", ".mpe",  ".mpeg", ".mpg",
+    ".mts", ".mxf",  ".obu", ".ogg", ".ogv",   ".ps",  ".ts",  ".vob", ".webm", ".wmv",  ".y4m"};
+constexpr int64_t kMaxClasses = 100000;
+
+[[noreturn]] void refuse(const std::string& message, int code = exit_code::kData) { throw Error(message, code); }
+
+bool is_folder(const fs::path& path) {
+  std::error_code error;
+  return fs::is_directory(path, error);
+}
+
+bool is_file(const fs::path& path) {
+  std::error_code error;
+  return fs::is_regular_file(path, error);
+}
+
+// The names in a folder that are not hidden, sorted.
+std::vector<std::string> names_in(const fs::path& folder) {
+  std::error_code error;
+  std::vector<std::string> names;
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error))
+    if (const std::string name = entry->path().filename().string(); !name.starts_with('.')) names.push_back(name);
+  if (error) refuse(concat(printable(folder.string()), ": ", error.message()), exit_code::kNoInput);
+  std::ranges::sort(names);
+  return names;
+}
+
+std::vector<std::string> folders_in(const fs::path& folder) {
+  std::vector<std::string> names = names_in(folder);
+  std::erase_if(names, [&](const std::string& name) { return !is_folder(folder / name); });
+  return names;
+}
+
+bool holds_images(const fs::path& folder) { return std::ranges::any_of(names_in(folder), is_image_name); }
+
+// For messages about one clip: `list:line: name`, or its name.
+std::string place_of(const Dataset& dataset, const Sample& sample) {
+  return sample.line > 0 ? concat(printable(dataset.source), ":", sample.line, ": ", sample.name) : sample.name;
+}
+
+// ---- a folder per class ----
+
+void add_class_folder(Dataset& dataset, const fs::path& root, const std::string& name, int64_t label) {
+  const size_t before = dataset.samples.size();
+  for (const std::string& child : names_in(root / name)) {
+    const fs::path path = root / name / child;
+    const std::string shown = printable(name + "/" + child);
+    const bool folder = is_folder(path);
+    if (folder && !holds_images(path))
+      refuse(concat(printable(path.string()), ": a folder in a class folder must hold PNG or JPEG frames of one clip"));
+    if (folder || is_video_name(child)) dataset.samples.push_back({path.string(), label, shown, 0});
+  }
+  if (dataset.samples.size() == before)
+    refuse(concat(printable((root / name).string()),
+                  ": no clip in this class folder; videos with a usual ending (.mp4, .mkv, .avi, .webm, .mov, ...) or "
+                  "folders of images are expected"));
+}
+
+// `classes` are those of train for its other parts, empty for train itself.
+Dataset read_class_folders(const fs::path& root, const std::vector<std::string>& classes) {
+  Dataset dataset{{}, classes, root.string()};
+  const std::vector<std::string> folders = folders_in(root);
+  if (folders.empty())
+    refuse(concat(printable(root.string()), ": no class folders; put the clips of each class in a folder of its own"));
+  if (classes.empty()) dataset.classes = folders;
+  for (const std::string& name : folders) {
+    const auto found = std::ranges::find(dataset.classes, name);
+    if (found == dataset.classes.end())
+      refuse(concat(printable((root / name).string()), ": there is no such class in train"));
+    add_class_folder(dataset, root, name, found - dataset.classes.begin());
+  }
+  return dataset;
+}
+
+constexpr std::array kValNames = {"val", "valid", "validation"};
+
+std::optional<fs::path> validation_folder(const fs::path& root) {
+  for (const char* name : kValNames)
+    if (is_folder(root / name)) return root / name;
+  return std::nullopt;
+}
+
+// train/ and nothing but the other parts beside it: a class may be called "train", too.
+bool has_part_folders(const fs::path& root) {
+  const auto is_part = [](const std::string& name) {
+    return name == "train" || name == "test" || std::ranges::find(kValNames, name) != kValNames.end();
+  };
+  return is_folder(root / "train") && std::ranges::all_of(folders_in(root), is_part);
+}
+
+Splits open_folders(const fs::path& root) {
+  Splits splits;
+  if (!has_part_folders(root)) {
+    splits.train = read_class_folders(root, {});
+    splits.how = "one folder per class";
+    return splits;
+  }
+  splits.train = read_class_folders(root / "train", {});
+  splits.how = "folders train";
+  splits.val.classes = splits.test.classes = splits.train.classes;
+  if (const auto folder = validation_folder(root)) {
+    splits.val = read_class_folders(*folder, splits.train.classes);
+    splits.how += ", " + folder->filename().string();
+  }
+  if (is_folder(root / "test")) {
+    splits.test = read_class_folders(root / "test", splits.train.classes);
+    splits.how += ", test";
+  }
+  return splits;
+}
+
+// ---- lists ----
+
+std::optional<int64_t> parse_number(const std::string& text) {
+  int64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
+// The classes of a list that comes without a file of names: numbers up to the largest one, or the names in it, sorted.
+std::vector<std::string> classes_of(const std::string& file, const std::vector<ListEntry>& entries) {
+  std::set<std::string> names;
+  int64_t largest = -1;
+  for (const ListEntry& entry : entries) {
+    const std::optional<int64_t> number = parse_number(entry.label);
+    if (number && (*number < 0 || *number >= kMaxClasses))
+      refuse(concat(printable(file), ":", entry.line, ": label ", *number, " is not from 0 to ", kMaxClasses - 1));
+    if (number) largest = std::max(largest, *number);
+    if (!number) names.insert(entry.label);
+    if (largest >= 0 && !names.empty())
+      refuse(concat(printable(file), ":", entry.line, ": label \"", printable(entry.label),
+                    "\": this list mixes numbers and names; use one of them"));
+  }
+  std::vector<std::string> classes(names.begin(), names.end());
+  for (int64_t label = 0; label <= largest; ++label) classes.push_back(std::to_string(label));
+  return classes;
+}
+
+int64_t label_of(const std::string& file, const ListEntry& entry, const std::vector<std::string>& classes) {
+  if (const std::optional<int64_t> number = parse_number(entry.label)) {
+    if (*number >= 0 && *number < std::ssize(classes)) return *number;
+    refuse(
+        concat(printable(file), ":", entry.line, ": label ", *number, " is not from 0 to ", std::ssize(classes) - 1));
+  }
+  const auto named = std::ranges::find(classes, entry.label);
+  if (named == classes.end())
+    refuse(concat(printable(file), ":", entry.line, ": label \"", printable(entry.label),
+                  "\" is neither a number nor the name of a class"));
+  return named - classes.begin();
+}
+
+// Fills `classes` when it is empty.
+Dataset read_list_dataset(const std::string& file, std::vector<std::string>& classes) {
+  const std::vector<ListEntry> entries = read_list(file);
+  if (entries.empty()) refuse(concat(printable(file), ": no clip in this list"));
+  if (classes.empty()) classes = classes_of(file, entries);
+  Dataset dataset{{}, classes, file};
+  const fs::path folder = fs::path(file).parent_path();
+  for (const ListEntry& entry : entries)
+    dataset.samples.push_back(
+        {(folder / entry.path).string(), label_of(file, entry, classes), printable(entry.path), entry.line});
+  return dataset;
+}
+
+Splits open_lists(const SplitOptions& lists) {
+  std::vector<std::string> classes;
+  if (!lists.classes_file.empty()) classes = read_classes(lists.classes_file);
+  const auto name_of = [](const std::string& file) { return printable(fs::path(file).filename().string()); };
+  Splits splits;
+  splits.train = read_list_dataset(lists.train_list, classes);
+  splits.how = "lists " + name_of(lists.train_list);
+  splits.val.classes = splits.test.classes = classes;
+  for (auto [file, part] : {std::pair(&lists.val_list, &splits.val), std::pair(&lists.test_list, &splits.test)}) {
+    if (file->empty()) continue;
+    *part = read_list_dataset(*file, classes);
+    splits.how += ", " + name_of(*file);
+  }
+  return splits;
+}
+
+// Completes the lists that were given with those that lie in the folder.
+SplitOptions find_lists(const fs::path& path, SplitOptions lists) {
+  const bool folder = is_folder(path);
+  const fs::path root = folder ? path : path.parent_path();
+  const auto complete = [&](std::string& file, const char* name) {
+    if (file.empty() && is_file(root / name)) file = (root / name).string();
+  };
+  if (!folder) lists.train_list = path.string();
+  if (folder) {
+    complete(lists.train_list, "train.txt");
+    complete(lists.val_list, "val.txt");
+    complete(lists.test_list, "test.txt");
+  }
+  if (!lists.train_list.empty()) complete(lists.classes_file, "classes.txt");
+  return lists;
+}
+
+// ---- checks and the validation part ----
+
+using Parts = std::array<const Dataset*, 3>;
+
+void check_present(const Parts& parts) {
+  size_t total = 0, missing = 0;
+  std::string first;
+  for (const Dataset* part : parts) {
+    for (const Sample& sample : part->samples) {
+      ++total;
+      if (is_file(sample.path) || is_folder(sample.path)) continue;
+      if (missing++ == 0) first = place_of(*part, sample);
+    }
+  }
+  if (missing > 0)
+    refuse(concat(missing, " of ", total, " clips are missing or not regular files, the first is ", first),
+           exit_code::kNoInput);
+}
+
+// A clip may occur once: twice in one part it would count double, in two parts it would make the measured accuracy a
+// lie.
+void check_distinct(const Parts& parts) {
+  std::unordered_map<std::string, std::pair<const Dataset*, const Sample*>> seen;
+  for (const Dataset* part : parts) {
+    for (const Sample& sample : part->samples) {
+      std::error_code error;
+      const fs::path real = fs::weakly_canonical(sample.path, error);
+      const auto [found, fresh] = seen.emplace(error ? sample.path : real.string(), std::pair(part, &sample));
+      if (fresh) continue;
+      const auto& [other_part, other] = found->second;
+      refuse(concat(place_of(*part, sample), ": the same clip as ", place_of(*other_part, *other),
+                    other_part == part ? "" : ", which is in another part of the data: accuracy there would be false"));
+    }
+  }
+}
+
+void check_classes(const Dataset& train) {
+  std::set<int64_t> labels;
+  for (const Sample& sample : train.samples) labels.insert(sample.label);
+  if (labels.size() < 2)
+    refuse(concat(printable(train.source), ": needs at least two classes with clips to train on, has ", labels.size()));
+}
+
+// Moves a share of every class from train to val: the nearest whole number, at least 1 where there are 2 clips or more.
+void split_validation(Splits& splits, const SplitOptions& options) {
+  std::vector<std::vector<size_t>> members(splits.train.classes.size());
+  for (size_t i = 0; i < splits.train.samples.size(); ++i)
+    members[static_cast<size_t>(splits.train.samples[i].label)].push_back(i);
+  std::set<size_t> chosen;
+  for (size_t label = 0; label < members.size(); ++label) {
+    const int64_t count = std::ssize(members[label]);
+    if (count < 2) continue;
+    const auto share = static_cast<int64_t>(std::lround(static_cast<double>(count) * options.val_fraction));
+    Random random(options.seed, stream_of("validation split"), static_cast<uint32_t>(label));
+    const std::vector<int64_t> order = random.permutation(count);
+    for (int64_t i = 0; i < std::clamp<int64_t>(share, 1, count - 1); ++i)
+      chosen.insert(members[label][static_cast<size_t>(order[static_cast<size_t>(i)])]);
+  }
+  splits.val = {{}, splits.train.classes, splits.train.source};
+  std::vector<Sample> rest;
+  for (size_t i = 0; i < splits.train.samples.size(); ++i)
+    (chosen.contains(i) ? splits.val.samples : rest).push_back(std::move(splits.train.samples[i]));
+  splits.train.samples = std::move(rest);
+  splits.how +=
+      concat("; no validation part, so ", splits.val.samples.size(), " of ",
+             splits.val.samples.size() + splits.train.samples.size(), " training clips were set aside for it, ",
+             std::lround(options.val_fraction * 100), "% of each class, drawn with seed ", options.seed);
+}
+
+}  // namespace
+
+bool is_video_name(const std::string& name) {
+  std::string ending = fs::path(name).extension().string();
+  std::ranges::transform(ending, ending.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return std::ranges::find(kVideoEndings, ending) != kVideoEndings.end();
+}
+
+Splits open_splits(const std::string& path, const SplitOptions& options) {
+  if (!(options.val_fraction >= 0 && options.val_fraction < 1))
+    refuse(concat("the validation fraction is ", options.val_fraction, "; it must be from 0 to below 1"),
+           exit_code::kUsage);
+  if (!is_folder(path) && !is_file(path))
+    refuse(concat(printable(path), ": no such folder or list"), exit_code::kNoInput);
+  const SplitOptions lists = find_lists(path, options);
+  if (lists.train_list.empty() && !(lists.val_list + lists.test_list + lists.classes_file).empty())
+    refuse(concat(printable(path), ": lists for other parts were given, but none to train on"), exit_code::kUsage);
+  Splits splits = lists.train_list.empty() ? open_folders(path) : open_lists(lists);
+  const Parts parts = {&splits.train, &splits.val, &splits.test};
+  check_classes(splits.train);
+  check_present(parts);
+  check_distinct(parts);
+  if (splits.val.samples.empty() && options.val_fraction > 0) split_validation(splits, options);
+  return splits;
+}
+
+}  // namespace engine

@@ -1,0 +1,50 @@
+// From a path to labelled clips: folders per class, lists, known split layouts.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace engine {
+
+struct Sample {
+  std::string path;   // a video file, or a folder of images
+  int64_t label = 0;  // index into Dataset::classes
+  std::string name;   // shown to users: relative to the folder or as the list has it, safe to print
+  int line = 0;       // of the list; 0 otherwise
+};
+
+struct Dataset {
+  std::vector<Sample> samples;
+  std::vector<std::string> classes;  // the same in all parts of one data set
+  std::string source;  // the folder or list that the samples come from; where samples have a line, its file
+};
+
+struct Splits {
+  Dataset train, val, test;  // val and test may be empty
+  std::string how;           // one sentence for the user: where the parts come from
+};
+
+struct SplitOptions {
+  double val_fraction = 0.2;  // of train, when there is no validation part; 0 for none
+  uint64_t seed = 0;
+  // Instead of what is found at the path; paths in a list are relative to the folder of the list.
+  std::string train_list, val_list, test_list, classes_file;
+};
+
+// True for names that end as those of video files do.
+bool is_video_name(const std::string& name);
+
+// `path` may be
+//   a folder with a folder per class, holding videos or folders of images;
+//   a folder with such folders under train/ and val/ (or valid/, validation/) or test/;
+//   a folder with train.txt and, if wanted, val.txt, test.txt, classes.txt;
+//   a list. Lines are `path label` (see list_file.h). A label is a number from 0, or the name of a class.
+// Classes of folders are sorted by name. Without a validation part a seeded share of every class is taken from train,
+// never from test; every class keeps at least one clip in train. Hidden files are left out, and in class folders files
+// whose names do not end as those of videos do.
+// Throws kNoInput when `path` or clips are missing (how many, and the first), kData when the data cannot be used: fewer
+// than two classes, a label out of range, a clip listed twice or in two parts; kUsage for options out of range.
+Splits open_splits(const std::string& path, const SplitOptions& options = {});
+
+}  // namespace engine

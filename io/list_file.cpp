@@ -1,0 +1,102 @@
+#include "io/list_file.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <string_view>
+
+#include "io/frame_source.h"
+
+namespace engine {
+
+namespace {
+
+constexpr size_t kMaxLine = 65536;
+constexpr uintmax_t kMaxBytes = uintmax_t{1} << 30;
+constexpr std::string_view kSeparators = " \t,";
+
+struct Line {
+  std::string text;
+  int number;
+};
+
+[[noreturn]] void refuse(const std::string& file, int line, const std::string& why) {
+  throw Error(concat(printable(file), ":", line, ": ", why), exit_code::kData);
+}
+
+std::string trim(std::string text, std::string_view characters) {
+  text.erase(text.find_last_not_of(characters) + 1);
+  text.erase(0, text.find_first_not_of(characters));
+  return text;
+}
+
+// The lines that say something.
+std::vector<Line> read_lines(const std::string& file) {
+  std::error_code error;
+  if (!std::filesystem::is_regular_file(file, error))
+    throw Error(concat(printable(file), ": no such file"), exit_code::kNoInput);
+  if (std::filesystem::file_size(file, error) > kMaxBytes)
+    throw Error(concat(printable(file), ": larger than 1 GiB; this is no list"), exit_code::kData);
+  std::ifstream stream(file, std::ios::binary);
+  if (!stream) throw Error(concat(printable(file), ": cannot be opened"), exit_code::kNoInput);
+  std::vector<Line> lines;
+  std::string text;
+  for (int number = 1; std::getline(stream, text); ++number) {
+    if (number == 1 && text.starts_with("\xef\xbb\xbf")) text.erase(0, 3);
+    if (text.size() > kMaxLine) refuse(file, number, concat("longer than ", kMaxLine, " bytes"));
+    if (text.find('\0') != text.npos) refuse(file, number, "a NUL byte; this is not a text file");
+    text = trim(text, " \t\r");
+    if (!text.empty() && text[0] != '#') lines.push_back({text, number});
+  }
+  if (stream.bad()) throw Error(concat(printable(file), ": cannot be read"), exit_code::kNoInput);
+  return lines;
+}
+
+// `text` without the quotes around it, if there are any.
+std::string unquote(const std::string& file, int line, const std::string& text) {
+  if (!text.starts_with('"')) return text;
+  std::string result;
+  for (size_t i = 1; i < text.size(); ++i) {
+    if (text[i] == '"') {
+      if (i + 1 == text.size()) return result;
+      if (text[++i] != '"') break;
+    }
+    result += text[i];
+  }
+  refuse(file, line, "a quote is not closed");
+}
+
+// Where the label starts in a line. A quoted label starts at the quote that follows a separator.
+size_t label_start(const std::string& text) {
+  if (!text.ends_with('"')) return text.find_last_of(kSeparators) + 1;
+  for (size_t i = text.size() - 1; i-- > 1;)
+    if (text[i] == '"' && kSeparators.find(text[i - 1]) != kSeparators.npos) return i;
+  return 0;
+}
+
+}  // namespace
+
+std::vector<ListEntry> read_list(const std::string& file) {
+  std::vector<ListEntry> entries;
+  for (const auto& [text, number] : read_lines(file)) {
+    const size_t start = label_start(text);
+    const std::string path = trim(text.substr(0, start), kSeparators);
+    if (path.empty() || start == text.size())
+      refuse(file, number, "a path and a label are expected, separated by a blank, tab or comma");
+    entries.push_back({unquote(file, number, path), unquote(file, number, text.substr(start)), number});
+  }
+  return entries;
+}
+
+std::vector<std::string> read_classes(const std::string& file) {
+  std::vector<std::string> names;
+  for (const auto& [text, number] : read_lines(file)) {
+    const std::string name = unquote(file, number, text);
+    if (std::ranges::find(names, name) != names.end())
+      refuse(file, number, concat("class \"", printable(name), "\" is there twice"));
+    names.push_back(name);
+  }
+  return names;
+}
+
+}  // namespace engine

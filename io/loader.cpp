@@ -1,0 +1,310 @@
+#include "io/loader.h"
+
+#include <algorithm>
+#include <chrono>
+#include <condition_variable>
+#include <exception>
+#include <mutex>
+#include <numeric>
+#include <optional>
+#include <system_error>
+#include <thread>
+#include <utility>
+
+#include "engine/random.h"
+
+namespace engine {
+
+namespace {
+
+constexpr int kMaxWorkers = 256;
+constexpr int kMaxQueue = 1024;
+constexpr int kMaxBatch = 65536;
+constexpr uint32_t kMaxAttempts = 8;  // clips tried for one place
+constexpr size_t kShownBad = 3;       // in a message
+
+// Different purposes draw from different substreams; attempts are counted from these.
+constexpr uint32_t kDrawClip = 0x10000, kDrawReplacement = 0x20000, kDrawOrder = 0x30000;
+
+// What became of one clip of a batch.
+struct Outcome {
+  int64_t item = 0;
+  std::optional<std::string> bad;  // why the clip that was asked for could not be decoded
+  std::exception_ptr error;        // why there is no clip
+};
+
+// A batch in the making. `remaining` is guarded by the mutex, each outcome belongs to the worker that has the clip.
+struct Slot {
+  Batch batch;
+  std::vector<Outcome> outcomes;
+  size_t remaining = 0;
+};
+
+void check_range(const char* name, int64_t value, int64_t low, int64_t high) {
+  if (value < low || value > high)
+    throw Error(concat("loader: ", name, " is ", value, "; it must be from ", low, " to ", high), exit_code::kUsage);
+}
+
+}  // namespace
+
+struct Loader::Impl {
+  Impl(const Dataset& data, const LoaderOptions& given);
+
+  Random draw(int64_t epoch_number, int64_t item, uint32_t purpose) const {
+    const uint64_t stream = static_cast<uint64_t>(epoch_number) << 32 | static_cast<uint64_t>(item);
+    return Random(options.seed ^ stream_of("loader"), stream, purpose);
+  }
+  int64_t clips_in_epoch() const;
+  int64_t batches() const { return (clips_in_epoch() + options.batch - 1) / options.batch; }
+  std::vector<int64_t> order_of_epoch() const;
+
+  void start(int64_t epoch_number);
+  void stop_workers();
+  void work();
+  void prepare(Slot& slot, int64_t batch_number) const;
+  void decode(Slot& slot, size_t position) const;
+  Outcome decode(int64_t item, std::span<uint8_t> rgb) const;
+  void read(int64_t item, uint32_t attempt, std::span<uint8_t> rgb) const;
+  int64_t replacement(int64_t item, uint32_t attempt) const;
+
+  Batch take();
+  Slot decode_here();
+  Slot wait_for_workers();
+  void account(const Slot& slot);
+  [[noreturn]] void refuse_bad() const;
+  void end_epoch();
+
+  const Dataset& dataset;
+  LoaderOptions options;
+  size_t clip_bytes;
+  std::vector<std::vector<int64_t>> members;  // of each class
+  std::vector<int64_t> order;                 // items of this epoch
+  int64_t epoch = 0;
+  LoaderStats stats;
+
+  std::mutex mutex;                    // guards what follows, except the options' token
+  std::condition_variable_any free;    // a batch may be started
+  std::condition_variable_any filled;  // a batch is complete
+  std::vector<Slot> slots;             // batch b is made in slot b % queue
+  int64_t next_clip = 0;               // place in `order` that the next free worker takes
+  int64_t next_batch = 0;              // that the caller gets
+  std::exception_ptr failure;          // of a worker, outside clips
+  std::stop_source stop;
+  std::vector<std::jthread> workers;
+};
+
+Loader::Impl::Impl(const Dataset& data, const LoaderOptions& given) : dataset(data), options(given) {
+  check_options(options.clip);
+  check_range("batch", options.batch, 1, kMaxBatch);
+  check_range("workers", options.workers, 0, kMaxWorkers);
+  check_range("queue", options.queue, 1, kMaxQueue);
+  if (dataset.samples.empty()) throw Error(concat("loader: no clips in ", printable(dataset.source)), exit_code::kData);
+  clip_bytes = static_cast<size_t>(options.clip.frames) * FrameSize{options.clip.width, options.clip.height}.bytes();
+  members.resize(dataset.classes.size());
+  for (int64_t item = 0; item < std::ssize(dataset.samples); ++item)
+    members.at(static_cast<size_t>(dataset.samples[static_cast<size_t>(item)].label)).push_back(item);
+  next_batch = batches();  // nothing to give before start_epoch()
+}
+
+int64_t Loader::Impl::clips_in_epoch() const {
+  const int64_t all = std::ssize(dataset.samples);
+  return options.drop_last ? all / options.batch * options.batch : all;
+}
+
+std::vector<int64_t> Loader::Impl::order_of_epoch() const {
+  const int64_t all = std::ssize(dataset.samples);
+  std::vector<int64_t> items(static_cast<size_t>(all));
+  std::iota(items.begin(), items.end(), 0);
+  if (options.shuffle) items = draw(epoch, 0, kDrawOrder).permutation(all);
+  items.resize(static_cast<size_t>(clips_in_epoch()));
+  return items;
+}
+
+void Loader::Impl::start(int64_t epoch_number) {
+  check_range("epoch", epoch_number, 0, INT32_MAX);
+  stop_workers();
+  epoch = epoch_number;
+  order = order_of_epoch();
+  stats = {};
+  slots.assign(static_cast<size_t>(options.queue), {});
+  next_clip = next_batch = 0;
+  failure = nullptr;
+  stop = {};
+  options.source.stop = stop.get_token();
+  try {
+    for (int i = 0; i < options.workers; ++i) workers.emplace_back([this] { work(); });
+  } catch (const std::system_error& error) {
+    stop_workers();
+    throw Error(concat("loader: cannot start ", options.workers, " threads (", error.what(), "); use fewer workers"),
+                exit_code::kMemory);
+  }
+}
+
+void Loader::Impl::stop_workers() {
+  stop.request_stop();
+  workers.clear();
+}
+
+// A worker takes clip after clip; the batch that a clip belongs to must be less than `queue` ahead of the caller.
+void Loader::Impl::work() {
+  std::unique_lock lock(mutex);
+  try {
+    const std::stop_token token = options.source.stop;
+    const auto ended = [&] { return token.stop_requested() || failure || next_clip == std::ssize(order); };
+    const auto may_go_on = [&] { return ended() || next_clip / options.batch < next_batch + options.queue; };
+    while (free.wait(lock, token, may_go_on) && !ended()) {
+      const int64_t clip = next_clip++;
+      const int64_t batch_number = clip / options.batch;
+      Slot& slot = slots[static_cast<size_t>(batch_number % options.queue)];
+      const auto position = static_cast<size_t>(clip % options.batch);
+      if (position == 0) prepare(slot, batch_number);
+      lock.unlock();
+      decode(slot, position);
+      lock.lock();
+      if (--slot.remaining == 0) filled.notify_all();
+    }
+  } catch (...) {
+    if (!lock.owns_lock()) lock.lock();
+    failure = std::current_exception();
+    filled.notify_all();
+  }
+}
+
+void Loader::Impl::prepare(Slot& slot, int64_t batch_number) const {
+  const int64_t first = batch_number * options.batch;
+  const int64_t count = std::min<int64_t>(options.batch, std::ssize(order) - first);
+  const ClipOptions& clip = options.clip;
+  slot.batch.frames = Tensor::empty({count, clip.frames, clip.height, clip.width, 3}, DType::u8);
+  slot.batch.labels = Tensor::empty({count}, DType::i64);
+  slot.batch.items.assign(order.begin() + first, order.begin() + first + count);
+  slot.outcomes.assign(static_cast<size_t>(count), {});
+  slot.remaining = static_cast<size_t>(count);
+}
+
+void Loader::Impl::decode(Slot& slot, size_t position) const {
+  uint8_t* frames = static_cast<uint8_t*>(slot.batch.frames.memory());
+  slot.outcomes[position] = decode(slot.batch.items[position], std::span(frames + position * clip_bytes, clip_bytes));
+}
+
+Outcome Loader::Impl::decode(int64_t item, std::span<uint8_t> rgb) const {
+  Outcome outcome;
+  outcome.item = item;
+  for (uint32_t attempt = 0; attempt < kMaxAttempts; ++attempt) {
+    try {
+      if (attempt > 0) outcome.item = replacement(item, attempt);
+      read(outcome.item, attempt, rgb);
+      outcome.error = nullptr;
+      return outcome;
+    } catch (const Error& error) {
+      outcome.error = std::current_exception();
+      const bool bad_clip = error.code() == exit_code::kData || error.code() == exit_code::kNoInput;
+      if (!bad_clip || options.on_bad == BadClip::error || options.source.stop.stop_requested()) return outcome;
+      if (attempt == 0) outcome.bad = error.what();
+      if (members[static_cast<size_t>(dataset.samples[static_cast<size_t>(item)].label)].size() == 1) return outcome;
+    } catch (...) {
+      outcome.error = std::current_exception();
+      return outcome;
+    }
+  }
+  return outcome;
+}
+
+void Loader::Impl::read(int64_t item, uint32_t attempt, std::span<uint8_t> rgb) const {
+  const auto source = open_frames(dataset.samples[static_cast<size_t>(item)].path, options.source);
+  Random random = draw(epoch, item, kDrawClip + attempt);
+  const ClipPlan plan =
+      plan_clip(source->frame_count(), source->size(), options.clip, options.training ? &random : nullptr);
+  read_clip(*source, plan, rgb);
+}
+
+// Another clip of the same class.
+int64_t Loader::Impl::replacement(int64_t item, uint32_t attempt) const {
+  const auto& others = members[static_cast<size_t>(dataset.samples[static_cast<size_t>(item)].label)];
+  const size_t own = static_cast<size_t>(std::ranges::lower_bound(others, item) - others.begin());
+  const size_t drawn = draw(epoch, item, kDrawReplacement + attempt).below(others.size() - 1);
+  return others[drawn < own ? drawn : drawn + 1];
+}
+
+Slot Loader::Impl::decode_here() {
+  Slot slot;
+  prepare(slot, next_batch);
+  for (size_t position = 0; position < slot.outcomes.size(); ++position) decode(slot, position);
+  return slot;
+}
+
+Slot Loader::Impl::wait_for_workers() {
+  const auto begin = std::chrono::steady_clock::now();
+  std::unique_lock lock(mutex);
+  Slot& slot = slots[static_cast<size_t>(next_batch % options.queue)];
+  filled.wait(lock, [&] { return failure || (!slot.outcomes.empty() && slot.remaining == 0); });
+  stats.wait_seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  if (failure) std::rethrow_exception(failure);
+  return std::exchange(slot, {});
+}
+
+// The next batch; its place is free for another one from now on.
+Batch Loader::Impl::take() {
+  Slot slot = options.workers == 0 ? decode_here() : wait_for_workers();
+  {
+    const std::lock_guard lock(mutex);
+    ++next_batch;
+  }
+  free.notify_all();
+  account(slot);
+  const std::span<int64_t> labels = slot.batch.labels.values<int64_t>();
+  for (size_t position = 0; position < slot.outcomes.size(); ++position) {
+    const int64_t item = slot.outcomes[position].item;
+    slot.batch.items[position] = item;
+    labels[position] = dataset.samples[static_cast<size_t>(item)].label;
+  }
+  return std::move(slot.batch);
+}
+
+// Counts what was bad in a batch, in the order of its clips, and throws when that is too much.
+void Loader::Impl::account(const Slot& slot) {
+  const size_t allowed = std::max<size_t>(1, order.size() / 100);
+  for (size_t position = 0; position < slot.outcomes.size(); ++position) {
+    const Outcome& outcome = slot.outcomes[position];
+    if (outcome.bad) stats.bad.push_back({slot.batch.items[position], *outcome.bad});
+    if (stats.bad.size() > allowed) refuse_bad();
+    if (outcome.error) std::rethrow_exception(outcome.error);
+    ++stats.clips;
+  }
+}
+
+void Loader::Impl::refuse_bad() const {
+  std::string reasons;
+  for (size_t i = 0; i < std::min(kShownBad, stats.bad.size()); ++i) reasons += (i ? "; " : "") + stats.bad[i].why;
+  throw Error(concat(stats.bad.size(), " clips cannot be decoded so far, more than 1% of ", order.size(),
+                     "; the first: ", reasons),
+              exit_code::kData);
+}
+
+void Loader::Impl::end_epoch() {
+  stop_workers();
+  next_batch = batches();
+}
+
+Loader::Loader(const Dataset& dataset, const LoaderOptions& options)
+    : impl_(std::make_unique<Impl>(dataset, options)) {}
+
+Loader::~Loader() { impl_->stop_workers(); }
+
+int64_t Loader::size() const { return impl_->batches(); }
+
+void Loader::start_epoch(int64_t epoch) { impl_->start(epoch); }
+
+bool Loader::next(Batch& batch) {
+  if (impl_->next_batch >= impl_->batches()) return false;
+  try {
+    batch = impl_->take();
+  } catch (...) {
+    impl_->end_epoch();
+    throw;
+  }
+  return true;
+}
+
+const LoaderStats& Loader::stats() const { return impl_->stats; }
+
+}  // namespace engine

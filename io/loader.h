@@ -1,0 +1,70 @@
+// Batches of clips, decoded ahead by worker threads.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/tensor.h"
+#include "io/clip.h"
+#include "io/dataset.h"
+
+namespace engine {
+
+// What happens when a clip cannot be decoded.
+enum class BadClip {
+  replace,  // another clip of its class takes its place, counted and listed, up to 1 % of an epoch (at least one)
+  error,    // the epoch ends with the error
+};
+
+struct LoaderOptions {
+  ClipOptions clip;
+  int batch = 8;
+  int workers = 2;       // threads that decode; 0 decodes on the calling thread
+  int queue = 4;         // batches decoded ahead at most
+  bool training = true;  // random clips and augmentation; false: centred, nothing drawn
+  bool shuffle = true;
+  bool drop_last = false;  // leaves out the last batch when it is not full
+  uint64_t seed = 0;
+  BadClip on_bad = BadClip::replace;
+  SourceOptions source;
+};
+
+struct Batch {
+  Tensor frames;               // u8 (N, T, H, W, 3)
+  Tensor labels;               // i64 (N)
+  std::vector<int64_t> items;  // the samples decoded; of the same class as the one asked for where that was bad
+};
+
+struct LoaderStats {
+  struct Bad {
+    int64_t item;
+    std::string why;
+  };
+  double wait_seconds = 0;  // that next() waited for workers
+  int64_t clips = 0;        // given to the caller
+  std::vector<Bad> bad;     // in the order of the epoch
+};
+
+// Runs over a data set, epoch after epoch. What is in batch b of epoch e is a function of (data set, options, e, b)
+// alone: the number of workers, their timing and earlier epochs change nothing. One thread at a time uses a loader.
+class Loader {
+ public:
+  // Keeps a reference to the samples: `dataset` must outlive the loader. Throws kUsage for options out of range.
+  Loader(const Dataset& dataset, const LoaderOptions& options);
+  ~Loader();  // stops the workers where they are
+
+  int64_t size() const;  // batches in an epoch
+  // Starts from the first batch of epoch `epoch`, whatever was under way; statistics start at zero.
+  void start_epoch(int64_t epoch);
+  // The next batch; false after the last one. Throws what went wrong in it: an Error of the first clip (in order) that
+  // could not be decoded or replaced, or kData when too many were bad. After an exception the epoch is over.
+  bool next(Batch& batch);
+  const LoaderStats& stats() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace engine

@@ -1,0 +1,48 @@
+// Parallel sums whose order is fixed by the sizes alone, so that they do not depend on the number of threads.
+#pragma once
+
+#include "kernels/cpu/parallel.h"
+
+namespace engine {
+
+// The rows of a matrix in pieces of kRowsPerPiece (the last may be shorter).
+inline constexpr int64_t kRowsPerPiece = 128;
+inline int64_t pieces_of(int64_t rows) { return (rows + kRowsPerPiece - 1) / kRowsPerPiece; }
+
+// Calls body(piece, first_row, last_row) for every piece. `columns` is the length of a row.
+template <class Body>
+void for_each_piece(int64_t rows, int64_t columns, const Body& body) {
+  const int64_t grain = std::max<int64_t>(1, kPointwiseGrain / (kRowsPerPiece * std::max<int64_t>(1, columns)));
+  parallel_for(pieces_of(rows), grain, [&](int64_t begin, int64_t end) {
+    for (int64_t piece = begin; piece < end; ++piece)
+      body(piece, piece * kRowsPerPiece, std::min(rows, (piece + 1) * kRowsPerPiece));
+  });
+}
+
+// Adds rows 1 .. pieces-1 of `partial` (pieces, columns) to row 0, by a balanced tree.
+template <class T>
+void add_pieces(int64_t pieces, int64_t columns, T* partial) {
+  for (int64_t step = 1; step < pieces; step *= 2)
+    for (int64_t piece = 0; piece + step < pieces; piece += 2 * step) {
+      T* to = partial + piece * columns;
+      const T* from = to + step * columns;
+#pragma omp simd
+      for (int64_t i = 0; i < columns; ++i) to[i] += from[i];
+    }
+}
+
+// The sum of term(i) over [0, count), in double.
+template <class Term>
+double ordered_sum(CpuContext& ctx, int64_t count, const Term& term) {
+  constexpr int64_t kLength = 16384;
+  const int64_t pieces = (count + kLength - 1) / kLength;
+  Scratch scratch(ctx, static_cast<size_t>(pieces) * sizeof(double));
+  auto* partial = scratch.as<double>();
+  parallel_for(pieces, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t piece = begin; piece < end; ++piece)
+      partial[piece] = pairwise_sum<double>(piece * kLength, std::min(count, (piece + 1) * kLength), term);
+  });
+  return pairwise_sum<double>(0, pieces, [partial](int64_t piece) { return partial[piece]; });
+}
+
+}  // namespace engine

@@ -1,0 +1,45 @@
+// Losses: means, one element of type f32 (f64 for f64 inputs). The sums are taken in double.
+#pragma once
+
+#include "kernels/context.h"
+
+namespace engine {
+
+// With class weights w (1 where none are given), C classes and smoothing s, a row with label y loses
+//   (1 - s) w[y] (-log p[y]) + s/C sum over c of w[c] (-log p[c]),  p = softmax(logits),
+// and the mean divides the sum of the rows that count by the sum of their w[y]: what PyTorch computes.
+struct CrossEntropy {
+  double label_smoothing = 0.0;  // 0 <= s < 1: the target becomes (1 - s) one_hot + s / C
+  int64_t ignore_index = -1;     // rows with this label count for nothing
+};
+
+// logits (N, C) float, labels (N) i64, class_weights (C) of the loss's type or undefined. `gradient` (N, C) of the
+// loss's type gets d loss / d logits; undefined: not wanted. Where no row counts, both are 0. The CPU checks the labels
+// and throws for one that is neither a class nor the ignore index; CUDA gives NaN.
+void cross_entropy_forward(CpuContext& ctx, const CrossEntropy& p, ConstView logits, ConstView labels,
+                           ConstView class_weights, View loss, View gradient);
+void cross_entropy_forward(CudaContext& ctx, const CrossEntropy& p, ConstView logits, ConstView labels,
+                           ConstView class_weights, View loss, View gradient);
+
+// The same with a row of targets (N, C), of the logits' type, for every row: -sum over c of target[c] log p[c].
+void soft_cross_entropy_forward(CpuContext& ctx, ConstView logits, ConstView targets, View loss, View gradient);
+void soft_cross_entropy_forward(CudaContext& ctx, ConstView logits, ConstView targets, View loss, View gradient);
+
+// dlogits = dloss gradient; dloss one element of the loss's type, `gradient` from forward.
+void cross_entropy_backward(CpuContext& ctx, ConstView dloss, ConstView gradient, View dlogits);
+void cross_entropy_backward(CudaContext& ctx, ConstView dloss, ConstView gradient, View dlogits);
+
+// mse: mean of (x - target)^2; l1: mean of |x - target|, derivative 0 where they are equal.
+enum class Regression : uint8_t { mse, l1 };
+
+// x, target, dx: one shape and float type, at least one element. loss, dloss: one element.
+void regression_loss_forward(CpuContext& ctx, Regression kind, ConstView x, ConstView target, View loss);
+void regression_loss_forward(CudaContext& ctx, Regression kind, ConstView x, ConstView target, View loss);
+
+// The gradient of target is -dx.
+void regression_loss_backward(CpuContext& ctx, Regression kind, ConstView x, ConstView target, ConstView dloss,
+                              View dx);
+void regression_loss_backward(CudaContext& ctx, Regression kind, ConstView x, ConstView target, ConstView dloss,
+                              View dx);
+
+}  // namespace engine

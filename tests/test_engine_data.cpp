@@ -1,0 +1,228 @@
+#include <doctest/doctest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <vector>
+
+#include "engine/tensor.h"
+#include "train/cli.h"
+
+namespace fs = std::filesystem;
+using namespace engine;
+
+namespace {
+
+class Folder {
+ public:
+  Folder() {
+    std::string name = (fs::temp_directory_path() / "engine_data_XXXXXX").string();
+    REQUIRE(mkdtemp(name.data()) != nullptr);
+    path_ = name;
+  }
+  ~Folder() { fs::remove_all(path_); }
+  fs::path operator/(const std::string& name) const { return path_ / name; }
+  const fs::path& path() const { return path_; }
+
+ private:
+  fs::path path_;
+};
+
+std::string text_of(const fs::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+void write_text(const fs::path& path, const std::string& text) {
+  fs::create_directories(path.parent_path());
+  std::ofstream(path) << text;
+}
+
+struct Result {
+  int code = -1;
+  std::string out, err;
+};
+
+// Runs the built program; `arguments` go through the shell.
+Result engine_data(const std::string& arguments) {
+  const Folder folder;
+  const std::string command = std::string(ENGINE_BIN_DIR) + "/engine_data " + arguments + " >" +
+                              (folder / "out").string() + " 2>" + (folder / "err").string();
+  const int status = std::system(command.c_str());
+  REQUIRE(WIFEXITED(status));
+  return {WEXITSTATUS(status), text_of(folder / "out"), text_of(folder / "err")};
+}
+
+// Every file below `folder` with its bytes, sorted by name.
+std::vector<std::pair<std::string, std::string>> contents(const fs::path& folder) {
+  std::vector<std::pair<std::string, std::string>> files;
+  for (const fs::directory_entry& entry : fs::recursive_directory_iterator(folder)) {
+    if (entry.is_regular_file()) files.emplace_back(fs::relative(entry.path(), folder).string(), text_of(entry.path()));
+  }
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
+bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
+// Exit code, one line on stderr that starts with the program's name and holds `part`, and nothing on stdout.
+void check_refused(const Result& result, int code, const std::string& part) {
+  INFO(result.err);
+  CHECK(result.code == code);
+  CHECK(result.out.empty());
+  CHECK(result.err.starts_with("engine_data: error: "));
+  CHECK(std::count(result.err.begin(), result.err.end(), '\n') == 1);
+  CHECK(contains(result.err, part));
+}
+
+const std::string kSmall = " --train 2 --test 1 --size 32 --frames 3 ";
+
+}  // namespace
+
+TEST_CASE("make writes a folder per class and says what to do next") {
+  const Folder folder;
+  const std::string out = (folder / "set").string();
+  const Result result = engine_data("make " + out + kSmall + "--kind motion");
+  INFO(result.err);
+  REQUIRE(result.code == 0);
+  CHECK(result.out == out + "/train\t20 clips\t10 classes\n" + out + "/test\t10 clips\t10 classes\n");
+  CHECK(contains(result.err, "engine_train " + out + " --model sora-fusion"));
+  CHECK_FALSE(contains(result.err, "\r"));
+  const auto files = contents(out);
+  CHECK(files.size() == 30);
+  CHECK(files.front().first == "test/bounce/0000.mp4");
+  CHECK(files.back().first == "train/zigzag/0001.mp4");
+}
+
+TEST_CASE("the same seed gives the same bytes with any number of threads, another seed others") {
+  const Folder folder;
+  const auto make = [&](const std::string& name, const std::string& flags) {
+    REQUIRE(engine_data("make " + (folder / name).string() + kSmall + flags).code == 0);
+    return contents(folder / name);
+  };
+  const auto one = make("one", "--seed 7 --threads 1");
+  CHECK(one == make("four", "--seed 7 --threads 4"));
+  const auto other = make("other", "--seed 8");
+  REQUIRE(other.size() == one.size());
+  for (size_t i = 0; i < one.size(); ++i) CHECK(one[i].second != other[i].second);
+}
+
+TEST_CASE("a larger set begins with the smaller one") {
+  const Folder folder;
+  REQUIRE(engine_data("make " + (folder / "small").string() + kSmall).code == 0);
+  REQUIRE(engine_data("make " + (folder / "large").string() + kSmall + "--train 3 --test 2").code == 0);
+  for (const auto& [name, bytes] : contents(folder / "small")) CHECK(text_of(folder / "large" / name) == bytes);
+}
+
+TEST_CASE("a folder with something in it is refused; --force replaces clips and nothing else") {
+  const Folder folder;
+  const std::string out = (folder / "set").string(), make = "make " + out + kSmall;
+  REQUIRE(engine_data(make + "--kind motion").code == 0);
+  write_text(out + "/notes.txt", "mine");
+  write_text(out + "/train/left/0007.mp4.part", "left behind");
+  const auto before = contents(out);
+  check_refused(engine_data(make), exit_code::kUsage, "--force");
+  CHECK(contents(out) == before);
+
+  REQUIRE(engine_data(make + "--force --train 1").code == 0);
+  CHECK(contents(out).size() == 10 + 10 + 1);
+  CHECK(text_of(out + "/notes.txt") == "mine");
+  CHECK_FALSE(fs::exists(out + "/train/left"));
+
+  write_text(out + "/train/bars/mine.mp4", "mine");
+  const auto mixed = contents(out);
+  check_refused(engine_data(make + "--force"), exit_code::kUsage, "mine.mp4");
+  CHECK(contents(out) == mixed);
+}
+
+TEST_CASE("what cannot be written to is a storage error") {
+  const Folder folder;
+  write_text(folder / "file", "text");
+  check_refused(engine_data("make " + (folder / "file/set").string() + kSmall), exit_code::kStorage, "file/set");
+  check_refused(engine_data("make " + (folder / "file").string() + kSmall), exit_code::kUsage, "not a folder");
+  const Result full = engine_data("--version >/dev/full; exit $?; true");
+  CHECK(full.code == exit_code::kStorage);
+}
+
+TEST_CASE("mistakes on the command line are told in one line with the nearest name") {
+  const Folder folder;
+  const std::string make = "make " + (folder / "set").string() + " ";
+  check_refused(engine_data(""), exit_code::kUsage, "no command given (commands: make)");
+  check_refused(engine_data("mkae x"), exit_code::kUsage, "did you mean 'make'?");
+  check_refused(engine_data("--verison"), exit_code::kUsage, "did you mean '--version'?");
+  check_refused(engine_data("make"), exit_code::kUsage, "OUT is required");
+  check_refused(engine_data(make + "--trian 3"), exit_code::kUsage, "unknown flag --trian; did you mean '--train'?");
+  check_refused(engine_data(make + "--fraems=3"), exit_code::kUsage, "unknown flag --fraems; did you mean '--frames'?");
+  check_refused(engine_data(make + "more"), exit_code::kUsage, "unexpected argument 'more'");
+  check_refused(engine_data(make + "--kind scene"), exit_code::kUsage, "did you mean 'scenes'?");
+  check_refused(engine_data(make + "--train"), exit_code::kUsage, "--train");
+  check_refused(engine_data(make + "--train many"), exit_code::kUsage, "many");
+  CHECK(fs::is_empty(folder.path()));
+}
+
+TEST_CASE("numbers that make no sense are refused before anything is written") {
+  const Folder folder;
+  const std::string make = "make " + (folder / "set").string() + " ";
+  for (const std::string flag : {"--train 0", "--train -4", "--train 99999999999999999999", "--test 0", "--frames 0",
+                                 "--fps 0", "--threads -1", "--size 65", "--size 8", "--size 64x", "--size x64",
+                                 "--size 64x64x3", "--size 64.5", "--size 9999999999", "--seed -1"}) {
+    check_refused(engine_data(make + flag), exit_code::kUsage, flag.substr(0, flag.find(' ')));
+  }
+  CHECK(fs::is_empty(folder.path()));
+}
+
+TEST_CASE("help starts with examples, and the version has one line") {
+  for (const std::string arguments : {"--help", "make --help"}) {
+    const Result help = engine_data(arguments);
+    CHECK(help.code == 0);
+    CHECK(help.err.empty());
+    CHECK(help.out.find("Examples:") < help.out.find("Usage:"));
+  }
+  const Result version = engine_data("--version");
+  CHECK(version.code == 0);
+  CHECK(version.out.starts_with("engine_data "));
+  CHECK(std::count(version.out.begin(), version.out.end(), '\n') == 1);
+}
+
+TEST_CASE("a signal stops between clips, and every clip that is there is whole") {
+  for (const auto& [signal, code] :
+       {std::pair{SIGINT, exit_code::kInterrupted}, std::pair{SIGTERM, exit_code::kStopped}}) {
+    const Folder folder;
+    const std::string program = std::string(ENGINE_BIN_DIR) + "/engine_data", out = (folder / "set").string();
+    const pid_t child = fork();
+    if (child == 0) {
+      (void)!freopen((folder / "err").c_str(), "w", stderr);
+      execl(program.c_str(), "engine_data", "make", out.c_str(), "--train", "100000", "--seed", "3", nullptr);
+      _exit(127);
+    }
+    int status = 0;
+    while (!fs::exists(out + "/train/bars/0001.mp4") && waitpid(child, &status, WNOHANG) == 0) usleep(1000);
+    kill(child, signal);
+    REQUIRE(waitpid(child, &status, 0) == child);
+    REQUIRE(WIFEXITED(status));
+    CHECK(WEXITSTATUS(status) == code);
+    CHECK(contains(text_of(folder / "err"), "run it again with --force"));
+    REQUIRE(engine_data("make " + (folder / "whole").string() + " --train 2 --test 1 --seed 3").code == 0);
+    CHECK(text_of(out + "/train/bars/0001.mp4") == text_of(folder / "whole/train/bars/0001.mp4"));
+    for (const auto& [name, bytes] : contents(out)) CHECK(name.ends_with(".mp4"));
+  }
+}
+
+TEST_CASE("the nearest name is the one a slip away, or none") {
+  const std::vector<std::string> names{"train", "test", "frames", "fps"};
+  CHECK(nearest_name("trian", names) == "train");
+  CHECK(nearest_name("tst", names) == "test");
+  CHECK(nearest_name("frame", names) == "frames");
+  CHECK(nearest_name("fsp", names) == "fps");
+  CHECK(nearest_name("banana", names).empty());
+  CHECK(nearest_name("", names).empty());
+  CHECK(nearest_name("test", {}).empty());
+  CHECK(did_you_mean("trian", names) == "; did you mean 'train'?");
+  CHECK(did_you_mean("banana", names).empty());
+}

@@ -1,0 +1,187 @@
+#include "train/data_make.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cstdio>
+#include <exception>
+#include <mutex>
+#include <string>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+#include "engine/tensor.h"
+#include "io/video_writer.h"
+
+namespace engine {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr const char* kSetNames[] = {"train", "test"};
+
+struct Job {
+  SyntheticId id;
+  fs::path path;
+};
+
+[[noreturn]] void refuse(const std::string& message) { throw Error(message, exit_code::kUsage); }
+
+void check_range(const char* flag, int value, int low, int high) {
+  if (value < low || value > high) refuse(concat(flag, " ", value, " makes no sense; give ", low, " to ", high));
+}
+
+void check(const DataMakeOptions& options) {
+  check_range("--train", options.train, 1, 1000000);
+  check_range("--test", options.test, 1, 1000000);
+  check_range("--frames", options.frames, 1, 100000);
+  check_range("--fps", options.fps, 1, 1000);
+  check_range("--threads", options.threads, 0, 1024);
+  const auto valid = [](int side) { return side >= 16 && side <= 4096 && side % 2 == 0; };
+  if (!valid(options.width) || !valid(options.height)) {
+    refuse(
+        concat("--size ", options.width, "x", options.height, " makes no sense; both sides must be even, 16 to 4096"));
+  }
+}
+
+void throw_storage(const fs::path& path, const std::error_code& failure) {
+  if (!failure) return;
+  throw Error(
+      concat("cannot write ", path.string(), ": ", failure.message(), "; choose a folder that can be written to"),
+      exit_code::kStorage);
+}
+
+bool is_class(const std::string& name) {
+  for (const SyntheticKind kind : {SyntheticKind::scenes, SyntheticKind::motion}) {
+    const auto names = synthetic_classes(kind);
+    if (std::find(names.begin(), names.end(), name) != names.end()) return true;
+  }
+  return false;
+}
+
+// NUMBER.mp4, or NUMBER.mp4.part, which a process that was killed leaves behind.
+bool is_clip(const fs::path& path) {
+  const std::string name = path.filename().string();
+  const size_t digits = std::min(name.find_first_not_of("0123456789"), name.size());
+  const std::string rest = name.substr(digits);
+  return digits > 0 && (rest == ".mp4" || rest == ".mp4.part");
+}
+
+// The clips of an earlier make. Refuses where the folder holds anything else, which we must not delete and which would
+// end up in the set if it stayed.
+std::vector<fs::path> earlier_clips(const fs::path& set) {
+  std::vector<fs::path> clips;
+  const auto foreign = [&](const fs::path& path) {
+    refuse(concat(path.string(), " is not a clip made by engine_data; move it away or choose another folder"));
+  };
+  if (!fs::exists(set)) return clips;
+  for (const fs::directory_entry& folder : fs::directory_iterator(set)) {
+    if (!folder.is_directory() || !is_class(folder.path().filename().string())) foreign(folder.path());
+    for (const fs::directory_entry& file : fs::directory_iterator(folder)) {
+      if (!file.is_regular_file() || !is_clip(file.path())) foreign(file.path());
+      clips.push_back(file.path());
+    }
+  }
+  return clips;
+}
+
+void clear_earlier(const fs::path& out) {
+  std::vector<fs::path> clips;
+  for (const char* set : kSetNames) {
+    const std::vector<fs::path> more = earlier_clips(out / set);
+    clips.insert(clips.end(), more.begin(), more.end());
+  }
+  std::error_code failure;
+  for (const fs::path& clip : clips) {
+    fs::remove(clip, failure);
+    throw_storage(clip, failure);
+  }
+  for (const fs::path& clip : clips) fs::remove(clip.parent_path(), failure);  // fails until it is empty
+}
+
+void prepare_folder(const DataMakeOptions& options) {
+  std::error_code failure;
+  const fs::file_status status = fs::status(options.out, failure);
+  if (fs::is_directory(status) && !fs::is_empty(options.out)) {
+    if (!options.force) {
+      refuse(
+          concat(options.out.string(), " is not empty; choose another folder, or give --force to replace its clips"));
+    }
+    clear_earlier(options.out);
+  } else if (fs::exists(status) && !fs::is_directory(status)) {
+    refuse(concat(options.out.string(), " is not a folder; choose another name"));
+  }
+  for (const char* set : kSetNames) {
+    for (const std::string_view name : synthetic_classes(options.kind)) {
+      const fs::path folder = options.out / set / name;
+      fs::create_directories(folder, failure);
+      throw_storage(folder, failure);
+    }
+  }
+}
+
+std::vector<Job> all_jobs(const DataMakeOptions& options) {
+  const auto names = synthetic_classes(options.kind);
+  std::vector<Job> jobs;
+  for (const SyntheticSet set : {SyntheticSet::train, SyntheticSet::test}) {
+    const int count = set == SyntheticSet::train ? options.train : options.test;
+    for (int number = 0; number < count; ++number) {
+      for (size_t label = 0; label < names.size(); ++label) {
+        char file[16];
+        std::snprintf(file, sizeof file, "%04d.mp4", number);
+        jobs.push_back({{options.kind, static_cast<int>(label), options.seed, set, static_cast<uint32_t>(number)},
+                        options.out / kSetNames[static_cast<size_t>(set)] / names[label] / file});
+      }
+    }
+  }
+  return jobs;
+}
+
+void make_clip(const DataMakeOptions& options, const Job& job) {
+  const SyntheticClip clip(job.id, options.width, options.height);
+  VideoWriter writer(job.path, options.width, options.height, options.fps);
+  std::vector<uint8_t> frame(static_cast<size_t>(options.width) * static_cast<size_t>(options.height) * 3);
+  for (int i = 0; i < options.frames; ++i) {
+    clip.draw(i, frame);
+    writer.write(frame);
+  }
+  writer.finish();
+}
+
+}  // namespace
+
+int make_data(const DataMakeOptions& options, const DataMakeProgress& progress) {
+  check(options);
+  prepare_folder(options);
+  const std::vector<Job> jobs = all_jobs(options);
+  const int total = static_cast<int>(jobs.size());
+  std::atomic<int> next = 0;
+  std::mutex mutex;  // of `done`, `failure` and the calls of `progress`
+  int done = 0;
+  std::exception_ptr failure;
+  const auto work = [&] {
+    try {
+      for (int i = next++; i < total; i = next++) {
+        make_clip(options, jobs[static_cast<size_t>(i)]);
+        const std::lock_guard lock(mutex);
+        if (!progress(++done, total)) next = total;
+      }
+    } catch (...) {
+      const std::lock_guard lock(mutex);
+      if (!failure) failure = std::current_exception();
+      next = total;
+    }
+  };
+  const int cores = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  {
+    std::vector<std::jthread> helpers;
+    const int threads = std::min(options.threads > 0 ? options.threads : cores, total);
+    for (int i = 1; i < threads; ++i) helpers.emplace_back(work);
+    work();
+  }
+  if (failure) std::rethrow_exception(failure);
+  return done;
+}
+
+}  // namespace engine

@@ -1,0 +1,121 @@
+// Makes video sets.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <atomic>
+#include <charconv>
+#include <csignal>
+
+#include "engine/tensor.h"
+#include "train/cli.h"
+#include "train/data_make.h"
+
+namespace engine {
+namespace {
+
+constexpr const char* kExamples = R"(Examples:
+  engine_data make demo/scenes                      600 training and 200 test clips of 10 kinds of scenes
+  engine_data make demo/motion --kind motion        the same of 10 motions, which no single frame tells apart
+  engine_data make demo/big --size 128x96 --frames 32 --train 200 --seed 7)";
+
+std::atomic<int> stop_signal = 0;
+static_assert(std::atomic<int>::is_always_lock_free, "a signal handler must not wait");
+
+// The first signal asks for a stop after the clips in work; the second one of its kind ends the process.
+void catch_stop_signals() {
+  struct sigaction action {};
+  action.sa_handler = [](int signal) { stop_signal = signal; };
+  action.sa_flags = SA_RESTART | SA_RESETHAND;
+  sigemptyset(&action.sa_mask);
+  for (const int signal : {SIGINT, SIGTERM, SIGUSR1}) sigaction(signal, &action, nullptr);
+}
+
+// "64" or "128x96"
+void parse_size(const std::string& text, int& width, int& height) {
+  const auto number = [&](std::string_view part) {
+    int value = 0;
+    const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), value);
+    if (error != std::errc() || end != part.data() + part.size()) {
+      throw Error(fmt::format("--size {}: give one number, or WIDTHxHEIGHT such as 128x96", text), exit_code::kUsage);
+    }
+    return value;
+  };
+  const std::string_view view = text;
+  const size_t cross = view.find('x');
+  width = number(view.substr(0, cross));
+  height = cross == std::string_view::npos ? width : number(view.substr(cross + 1));
+}
+
+SyntheticKind parse_kind(const std::string& text) {
+  if (text == "scenes") return SyntheticKind::scenes;
+  if (text == "motion") return SyntheticKind::motion;
+  throw Error(
+      fmt::format("--kind {}: no such kind{} (kinds: scenes, motion)", text, did_you_mean(text, {"scenes", "motion"})),
+      exit_code::kUsage);
+}
+
+// A bar that rewrites itself, on a terminal only.
+bool show_progress(int done, int total) {
+  static const bool terminal = isatty(STDERR_FILENO) == 1;
+  constexpr int kWidth = 40;
+  const auto parts = [&](int clips) { return static_cast<int>(int64_t{clips} * kWidth / total); };
+  const bool moved = done == total || done == 1 || parts(done) != parts(done - 1);
+  if (terminal && moved) {
+    fmt::print(stderr, "\r{:━<{}}{:─<{}} {}/{} clips{}", "", parts(done), "", kWidth - parts(done), done, total,
+               done == total ? "\n" : "");
+  }
+  return stop_signal == 0;
+}
+
+int make(const DataMakeOptions& options, const std::string& kind) {
+  catch_stop_signals();
+  const int classes = static_cast<int>(synthetic_classes(options.kind).size());
+  const int total = (options.train + options.test) * classes;
+  const int made = make_data(options, show_progress);
+  if (made < total) {
+    throw Error(fmt::format("stopped with {} of {} clips in {}; run it again with --force to make all of them", made,
+                            total, options.out.string()),
+                stop_signal == SIGINT ? exit_code::kInterrupted : exit_code::kStopped);
+  }
+  fmt::print("{}\t{} clips\t{} classes\n", (options.out / "train").string(), options.train * classes, classes);
+  fmt::print("{}\t{} clips\t{} classes\n", (options.out / "test").string(), options.test * classes, classes);
+  fmt::print(stderr, "Made clips of {}, {}x{}, {} frames at {} a second, seed {}\n", kind, options.width,
+             options.height, options.frames, options.fps, options.seed);
+  fmt::print(stderr, "Next: engine_train {} --model {}\n", options.out.string(),
+             options.kind == SyntheticKind::scenes ? "sora-cnn" : "sora-fusion");
+  return exit_code::kOk;
+}
+
+int body(int argc, char** argv) {
+  CLI::App app("Makes video sets.", "engine_data");
+  app.footer(kExamples);
+  app.require_subcommand(1);
+  CLI::App& command = *app.add_subcommand("make", "Makes a synthetic video set");
+  command.footer(kExamples);
+
+  DataMakeOptions options;
+  std::string out, kind = "scenes", size = "64";
+  command.add_option("OUT", out, "Folder for the set: OUT/train/CLASS/0000.mp4, OUT/test/CLASS/0000.mp4")->required();
+  command.add_option("--kind", kind, "scenes (a frame tells the class) or motion (only the movement does)")
+      ->capture_default_str();
+  command.add_option("--train", options.train, "Training clips per class")->capture_default_str();
+  command.add_option("--test", options.test, "Test clips per class")->capture_default_str();
+  command.add_option("--size", size, "Pixels: one number, or WIDTHxHEIGHT; even")->capture_default_str();
+  command.add_option("--frames", options.frames, "Frames per clip")->capture_default_str();
+  command.add_option("--fps", options.fps, "Frames per second")->capture_default_str();
+  command.add_option("--seed", options.seed, "Another seed, another set")->capture_default_str();
+  command.add_option("--threads", options.threads, "Clips made at a time; 0: one per core")->capture_default_str();
+  command.add_flag("--force", options.force, "Replace the clips that an earlier make left in OUT");
+  if (!parse_command_line(app, argc, argv)) return exit_code::kOk;
+
+  options.out = out;
+  options.kind = parse_kind(kind);
+  parse_size(size, options.width, options.height);
+  return make(options, kind);
+}
+
+}  // namespace
+}  // namespace engine
+
+int main(int argc, char** argv) { return engine::run_program("engine_data", argc, argv, engine::body); }
