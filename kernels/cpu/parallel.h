@@ -47,6 +47,15 @@ T pairwise_sum(int64_t begin, int64_t end, const Term& term) {
   return lanes[0];
 }
 
+// The largest of count > 0 numbers. A NaN may be passed over.
+template <class T>
+T largest(const T* x, int64_t count) {
+  T best = x[0];
+#pragma omp simd reduction(max : best)
+  for (int64_t i = 0; i < count; ++i) best = x[i] > best ? x[i] : best;
+  return best;
+}
+
 // Runs a kernel on f32 copies of its bf16 arguments: inputs are cast up, outputs (View) are cast down and so rounded
 // once. Arguments of other types pass through. kernel(views...) is called with the copies in the order given.
 template <class Kernel, class... Views>
