@@ -5,7 +5,7 @@
 namespace engine::test {
 namespace {
 
-// The relative L2 error allowed to f32 sums of `terms` products (research note: 4 sqrt(K) u, u = 2^-24).
+// The relative L2 error allowed to f32 sums of `terms` products: 4 sqrt(terms) u, u = 2^-24.
 double sum_bound(int64_t terms) { return 4 * std::sqrt(static_cast<double>(terms)) * 0x1p-24; }
 
 struct Extent {
