@@ -27,8 +27,8 @@ void parallel_for(int64_t count, int64_t grain, const Body& body) {
 // Elements per piece below which a pointwise loop is not worth a second thread.
 inline constexpr int64_t kPointwiseGrain = 16384;
 
-// Sums term(i) over [begin, end) in a fixed order: leaves of up to 256 terms in 16 lanes, which become vector registers,
-// then a balanced tree. The error grows with log2(count) instead of count.
+// Sums term(i) over [begin, end) in a fixed order: leaves of up to 256 terms in 16 lanes, which become vector
+// registers, then a balanced tree. The error grows with log2(count) instead of count.
 template <class T, class Term>
 T pairwise_sum(int64_t begin, int64_t end, const Term& term) {
   constexpr int64_t kLanes = 16, kLeaf = 256;
