@@ -9,7 +9,6 @@
 #include <filesystem>
 
 #include "io/atomic_file.h"
-#include "kernels/check.h"
 
 namespace fs = std::filesystem;
 
