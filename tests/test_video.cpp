@@ -409,10 +409,3 @@ TEST_CASE("a folder of images is a clip") {
   fs::create_directory(folder / "empty");
   CHECK(error_of([&] { open_frames(folder / "empty"); }).first == exit_code::kData);
 }
-
-TEST_CASE("text of strangers is safe to print") {
-  CHECK(printable("plain é.mp4") == "plain é.mp4");
-  CHECK(printable("a\x1b[31m\n") == "a\\x1b[31m\\x0a");
-  CHECK(printable("\xff\xc3(") == "\\xff\\xc3(");
-  CHECK(printable("abcdef", 3) == "abc...");
-}
