@@ -10,37 +10,22 @@ extern "C" {
 #include <system_error>
 
 #include "engine/tensor.h"
+#include "io/atomic_file.h"
+#include "io/av.h"
 
 namespace engine {
 
 namespace {
 
-constexpr int kQuiet = 64;  // added to the level of every message of the encoder: nothing reaches the terminal
-
-template <class T, void (*release)(T**)>
-struct ReleaseByAddress {
-  void operator()(T* pointer) const { release(&pointer); }
-};
-struct CloseFormat {
+struct CloseOutput {
   void operator()(AVFormatContext* format) const {
     avio_closep(&format->pb);
     avformat_free_context(format);
   }
 };
-struct FreeScaler {
-  void operator()(SwsContext* scaler) const { sws_freeContext(scaler); }
-};
-
-using Format = std::unique_ptr<AVFormatContext, CloseFormat>;
-using Encoder = std::unique_ptr<AVCodecContext, ReleaseByAddress<AVCodecContext, avcodec_free_context>>;
-using Frame = std::unique_ptr<AVFrame, ReleaseByAddress<AVFrame, av_frame_free>>;
-using Packet = std::unique_ptr<AVPacket, ReleaseByAddress<AVPacket, av_packet_free>>;
-using Scaler = std::unique_ptr<SwsContext, FreeScaler>;
-
-std::string reason(int code) {
-  char text[AV_ERROR_MAX_STRING_SIZE] = {};
-  return av_strerror(code, text, sizeof text) == 0 ? text : concat("FFmpeg error ", code);
-}
+using Output = std::unique_ptr<AVFormatContext, CloseOutput>;
+using Encoder = av::Owned<AVCodecContext>;
+using Scaler = av::Owned<SwsContext>;
 
 template <class Pointer>
 Pointer allocated(Pointer pointer) {
@@ -74,18 +59,12 @@ Encoder open_encoder(const std::filesystem::path& path, int width, int height, i
   encoder->chroma_sample_location = AVCHROMA_LOC_LEFT;
   encoder->thread_count = 1;  // x264's rate control depends on the number of threads
   encoder->flags |= AV_CODEC_FLAG_GLOBAL_HEADER | AV_CODEC_FLAG_BITEXACT;
-  encoder->log_level_offset = kQuiet;
-  if (av_opt_set(encoder->priv_data, "preset", options.preset.c_str(), 0) < 0 ||
-      av_opt_set_double(encoder->priv_data, "crf", options.crf, 0) < 0) {
-    throw Error(concat("VideoWriter: libx264 does not take preset ", options.preset, " and crf ", options.crf),
-                exit_code::kUsage);
-  }
+  ENGINE_CHECK(av_opt_set(encoder->priv_data, "preset", "veryfast", 0) >= 0 &&
+                   av_opt_set_double(encoder->priv_data, "crf", options.crf, 0) >= 0,
+               "VideoWriter: libx264 does not take its options");
   const int code = avcodec_open2(encoder.get(), codec, nullptr);
-  if (code < 0) {
-    throw Error(concat("cannot write ", path.string(), ": libx264 refuses ", width, "x", height, " at ", fps,
-                       " frames a second, preset ", options.preset, ", crf ", options.crf, ": ", reason(code)),
-                exit_code::kUsage);
-  }
+  ENGINE_CHECK(code >= 0, "VideoWriter: libx264 refuses ", width, "x", height, " at ", fps, " frames a second for ",
+               path.string(), ": ", av::error_text(code));
   return encoder;
 }
 
@@ -101,8 +80,8 @@ Scaler open_scaler(int width, int height) {
   return scaler;
 }
 
-Frame new_frame(const AVCodecContext& encoder) {
-  Frame frame(allocated(av_frame_alloc()));
+av::Owned<AVFrame> new_picture(const AVCodecContext& encoder) {
+  av::Owned<AVFrame> frame = av::make_frame();
   frame->format = encoder.pix_fmt;
   frame->width = encoder.width;
   frame->height = encoder.height;
@@ -116,19 +95,19 @@ struct VideoWriter::State {
   std::filesystem::path path, part;
   Encoder encoder;
   Scaler scaler;
-  Frame frame;
-  Packet packet;
-  Format format;  // last: closed before the rest goes
+  av::Owned<AVFrame> frame;
+  av::Owned<AVPacket> packet;
+  Output format;  // last: closed before the rest goes
   int64_t frames = 0;
   bool part_exists = false;
 
   State(std::filesystem::path target, int width, int height, int fps, const VideoWriterOptions& options)
       : path(std::move(target)),
-        part(path.string() + ".part"),
+        part(path.parent_path() / (std::string(kTemporaryPrefix) + path.filename().string())),
         encoder(open_encoder(path, width, height, fps, options)),
         scaler(open_scaler(width, height)),
-        frame(new_frame(*encoder)),
-        packet(allocated(av_packet_alloc())) {}
+        frame(new_picture(*encoder)),
+        packet(av::make_packet()) {}
 
   ~State() {
     format.reset();
@@ -153,37 +132,41 @@ struct VideoWriter::State {
     stream->sample_aspect_ratio = encoder->sample_aspect_ratio;
     if (avcodec_parameters_from_context(stream->codecpar, encoder.get()) < 0) throw std::bad_alloc();
     int code = avio_open(&format->pb, part.c_str(), AVIO_FLAG_WRITE);
-    if (code < 0) storage_error(reason(code));
+    if (code < 0) storage_error(av::error_text(code));
     part_exists = true;
     code = avformat_write_header(format.get(), nullptr);
-    if (code < 0) storage_error(reason(code));
+    if (code < 0) storage_error(av::error_text(code));
   }
 
   // Sends one frame, or none to flush, and writes the packets that come out.
   void encode(const AVFrame* picture) {
     int code = avcodec_send_frame(encoder.get(), picture);
-    ENGINE_CHECK(code >= 0, "VideoWriter: libx264 refuses frame ", frames, " of ", path.string(), ": ", reason(code));
+    ENGINE_CHECK(code >= 0, "VideoWriter: libx264 refuses frame ", frames, " of ", path.string(), ": ",
+                 av::error_text(code));
     while ((code = avcodec_receive_packet(encoder.get(), packet.get())) >= 0) {
       packet->duration = 1;  // otherwise the file would end where its last frame begins
       packet->stream_index = 0;
       av_packet_rescale_ts(packet.get(), encoder->time_base, format->streams[0]->time_base);
       const int written = av_interleaved_write_frame(format.get(), packet.get());
-      if (written < 0) storage_error(reason(written));
+      if (written < 0) storage_error(av::error_text(written));
     }
     ENGINE_CHECK(code == AVERROR(EAGAIN) || code == AVERROR_EOF, "VideoWriter: libx264 fails at frame ", frames, " of ",
-                 path.string(), ": ", reason(code));
+                 path.string(), ": ", av::error_text(code));
   }
 };
 
 VideoWriter::VideoWriter(std::filesystem::path path, int width, int height, int fps,
                          const VideoWriterOptions& options) {
-  constexpr int kSmallest = 16, kLargest = 16384, kFastest = 1000;
+  constexpr int kSmallest = 16, kLargest = 16384, kFastest = 1000, kWorst = 51;
   const auto in_range = [&](int side) { return side >= kSmallest && side <= kLargest && side % 2 == 0; };
-  if (!in_range(width) || !in_range(height) || fps < 1 || fps > kFastest) {
-    throw Error(concat("cannot write ", path.string(), ": ", width, "x", height, " at ", fps,
-                       " frames a second; both sides must be even and 16 to 16384, the rate 1 to 1000"),
+  const bool valid =
+      in_range(width) && in_range(height) && fps >= 1 && fps <= kFastest && options.crf >= 0 && options.crf <= kWorst;
+  if (!valid) {
+    throw Error(concat("cannot write ", path.string(), ": ", width, "x", height, " at ", fps, " frames a second, crf ",
+                       options.crf, "; both sides must be even, 16 to 16384, the rate 1 to 1000, the crf 0 to 51"),
                 exit_code::kUsage);
   }
+  av::prepare_library();
   state_ = std::make_unique<State>(std::move(path), width, height, fps, options);
   state_->open_file();
 }
@@ -211,9 +194,9 @@ void VideoWriter::finish() {
   State& state = *state_;
   state.encode(nullptr);
   int code = av_write_trailer(state.format.get());
-  if (code < 0) state.storage_error(reason(code));
+  if (code < 0) state.storage_error(av::error_text(code));
   code = avio_closep(&state.format->pb);  // the last buffer is written here, so a full disk may show here first
-  if (code < 0) state.storage_error(reason(code));
+  if (code < 0) state.storage_error(av::error_text(code));
   std::error_code failure;
   std::filesystem::rename(state.part, state.path, failure);
   if (failure) state.storage_error(failure.message());

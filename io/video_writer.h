@@ -5,21 +5,20 @@
 #include <filesystem>
 #include <memory>
 #include <span>
-#include <string>
 
 namespace engine {
 
 struct VideoWriterOptions {
-  int crf = 18;                     // constant rate factor of x264: 0 (lossless) .. 51
-  std::string preset = "veryfast";  // x264's name of a speed
+  int crf = 18;  // constant rate factor of x264: 0 (lossless) .. 51 (worst)
 };
 
 // The same frames and options give the same bytes (with the same libx264). The file appears under its name only when
-// finish() returns; until then it is a sibling named `<path>.part`, which is removed when the writer goes unfinished.
-// Pixels become yuv420p, limited range, tagged BT.601 below 720 lines and BT.709 from there on, as players assume.
+// finish() returns; until then it is a hidden sibling, kTemporaryPrefix before the name, which is removed when the
+// writer goes unfinished. Pixels become yuv420p, limited range, tagged BT.601 below 720 lines and BT.709 from there on,
+// as players assume.
 //
-// Errors: kUsage for an odd or impossible size, kNoDevice where FFmpeg has no libx264, kStorage when writing fails.
-// One thread at a time; different writers may run in different threads.
+// Errors: kUsage for a size, rate or crf out of range, kNoDevice where FFmpeg has no libx264, kStorage when writing
+// fails. One thread at a time; different writers may run in different threads.
 class VideoWriter {
  public:
   // Width and height in pixels, both even, 16 .. 16384; 1 <= fps <= 1000.

@@ -38,7 +38,7 @@ cat <<END
 
 Videos made and network trained in $((SECONDS - start)) s. Try next:
   $bin/engine_predict classify $folder/run/best.safetensors $folder/scenes/test/*/*.mp4
-  $bin/engine_train YOUR_VIDEOS --model sora-fusion      (YOUR_VIDEOS: a folder of videos per class)
+  $bin/engine_train YOUR_VIDEOS --model sora-cnn      (YOUR_VIDEOS: a folder of videos per class)
   $bin/engine_train --help
 END
 step $bin/engine_predict eval "$folder/run/best.safetensors" "$folder/scenes"

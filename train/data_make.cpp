@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "engine/tensor.h"
+#include "io/atomic_file.h"
 #include "io/video_writer.h"
 
 namespace engine {
@@ -60,12 +61,12 @@ bool is_class(const std::string& name) {
   return false;
 }
 
-// NUMBER.mp4, or NUMBER.mp4.part, which a process that was killed leaves behind.
+// NUMBER.mp4, perhaps unfinished, which a process that was killed leaves behind.
 bool is_clip(const fs::path& path) {
-  const std::string name = path.filename().string();
+  std::string name = path.filename().string();
+  if (name.starts_with(kTemporaryPrefix)) name.erase(0, kTemporaryPrefix.size());
   const size_t digits = std::min(name.find_first_not_of("0123456789"), name.size());
-  const std::string rest = name.substr(digits);
-  return digits > 0 && (rest == ".mp4" || rest == ".mp4.part");
+  return digits > 0 && name.substr(digits) == ".mp4";
 }
 
 // The clips of an earlier make. Refuses where the folder holds anything else, which we must not delete and which would
@@ -121,21 +122,20 @@ void prepare_folder(const DataMakeOptions& options) {
   }
 }
 
-std::vector<Job> all_jobs(const DataMakeOptions& options) {
+int total_clips(const DataMakeOptions& options) {
+  return (options.train + options.test) * static_cast<int>(synthetic_classes(options.kind).size());
+}
+
+// Number `index` of all clips: the training set first, and the classes in turn.
+Job job_of(const DataMakeOptions& options, int index) {
   const auto names = synthetic_classes(options.kind);
-  std::vector<Job> jobs;
-  for (const SyntheticSet set : {SyntheticSet::train, SyntheticSet::test}) {
-    const int count = set == SyntheticSet::train ? options.train : options.test;
-    for (int number = 0; number < count; ++number) {
-      for (size_t label = 0; label < names.size(); ++label) {
-        char file[16];
-        std::snprintf(file, sizeof file, "%04d.mp4", number);
-        jobs.push_back({{options.kind, static_cast<int>(label), options.seed, set, static_cast<uint32_t>(number)},
-                        options.out / kSetNames[static_cast<size_t>(set)] / names[label] / file});
-      }
-    }
-  }
-  return jobs;
+  const int classes = static_cast<int>(names.size()), label = index % classes, round = index / classes;
+  const SyntheticSet set = round < options.train ? SyntheticSet::train : SyntheticSet::test;
+  const int number = round < options.train ? round : round - options.train;
+  char file[16];
+  std::snprintf(file, sizeof file, "%04d.mp4", number);
+  return {{options.kind, label, options.seed, set, static_cast<uint32_t>(number)},
+          options.out / kSetNames[static_cast<size_t>(set)] / names[static_cast<size_t>(label)] / file};
 }
 
 void make_clip(const DataMakeOptions& options, const Job& job) {
@@ -154,8 +154,7 @@ void make_clip(const DataMakeOptions& options, const Job& job) {
 int make_data(const DataMakeOptions& options, const DataMakeProgress& progress) {
   check(options);
   prepare_folder(options);
-  const std::vector<Job> jobs = all_jobs(options);
-  const int total = static_cast<int>(jobs.size());
+  const int total = total_clips(options);
   std::atomic<int> next = 0;
   std::mutex mutex;  // of `done`, `failure` and the calls of `progress`
   int done = 0;
@@ -163,7 +162,7 @@ int make_data(const DataMakeOptions& options, const DataMakeProgress& progress) 
   const auto work = [&] {
     try {
       for (int i = next++; i < total; i = next++) {
-        make_clip(options, jobs[static_cast<size_t>(i)]);
+        make_clip(options, job_of(options, i));
         const std::lock_guard lock(mutex);
         if (!progress(++done, total)) next = total;
       }

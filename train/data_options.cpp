@@ -47,7 +47,8 @@ LoaderOptions evaluation_loader(const Preprocessing& preprocessing, int64_t work
           .batch = kEvaluationBatch,
           .workers = static_cast<int>(workers),
           .training = false,
-          .shuffle = false};
+          .shuffle = false,
+          .source = {}};
 }
 
 LoaderOptions training_loader(const TrainOptions& options) {
@@ -59,7 +60,8 @@ LoaderOptions training_loader(const TrainOptions& options) {
   return {.clip = clip,
           .batch = static_cast<int>(options.batch),
           .workers = static_cast<int>(*options.workers),
-          .seed = static_cast<uint64_t>(options.seed)};
+          .seed = static_cast<uint64_t>(options.seed),
+          .source = {}};
 }
 
 Tensor balanced_class_weights(const Dataset& dataset) {

@@ -181,7 +181,7 @@ void announce(const TrainOptions& options, const Splits& splits, Classifier& cla
   if (!splits.how.empty()) say("        {}", splits.how);
   say("model   {}: {} parameters; input {} frames of {}x{}, {}", options.model, classifier.network().parameter_count(),
       *options.frames, options.size->height, options.size->width, options.input);
-  say("run     {}; seed {}; cpu, {} threads, {} workers", folder, options.seed, *options.threads, *options.workers);
+  say("run     {}; seed {}; cpu, threads {}, workers {}", folder, options.seed, *options.threads, *options.workers);
 }
 
 }  // namespace

@@ -54,7 +54,6 @@ StepResult Trainer::step(const Batch& batch) {
   const CrossEntropy objective{.label_smoothing = options_.label_smoothing};
   const Tensor loss = cross_entropy(logits, batch.labels, objective, options_.class_weights);
   loss.backward();
-  arena_.finish_grad();
   optimizer_.update();
   ++steps_;
   const StepResult result{.loss = loss.item(), .skipped = optimizer_.skipped()};

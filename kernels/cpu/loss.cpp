@@ -18,7 +18,7 @@ struct Target {
 // after the exponential is double, so that a row that is nearly right keeps its small loss and gradient.
 template <class T, class Q>
 double row_loss(int64_t classes, const T* x, const Target<Q>& target, double scale, T* gradient) {
-  const T max = vector_math::largest(x, classes);
+  const T max = largest(x, classes);
   const Q* base = target.base;
   const auto power = [x, max](int64_t c) { return static_cast<double>(vector_math::exp(x[c] - max)); };
   const auto below_max = [x, max](int64_t c) { return static_cast<double>(x[c]) - static_cast<double>(max); };

@@ -27,8 +27,8 @@ void parallel_for(int64_t count, int64_t grain, const Body& body) {
 // Elements per piece below which a pointwise loop is not worth a second thread.
 inline constexpr int64_t kPointwiseGrain = 16384;
 
-// Sums term(i) over [begin, end) in a fixed order: leaves of up to 256 terms in 16 lanes, which become vector registers,
-// then a balanced tree. The error grows with log2(count) instead of count.
+// Sums term(i) over [begin, end) in a fixed order: leaves of up to 256 terms in 16 lanes, which become vector
+// registers, then a balanced tree. The error grows with log2(count) instead of count.
 template <class T, class Term>
 T pairwise_sum(int64_t begin, int64_t end, const Term& term) {
   constexpr int64_t kLanes = 16, kLeaf = 256;
@@ -45,6 +45,15 @@ T pairwise_sum(int64_t begin, int64_t end, const Term& term) {
   for (int64_t width = kLanes / 2; width > 0; width /= 2)
     for (int64_t lane = 0; lane < width; ++lane) lanes[lane] += lanes[lane + width];
   return lanes[0];
+}
+
+// The largest of count > 0 numbers. A NaN may be passed over.
+template <class T>
+T largest(const T* x, int64_t count) {
+  T best = x[0];
+#pragma omp simd reduction(max : best)
+  for (int64_t i = 0; i < count; ++i) best = x[i] > best ? x[i] : best;
+  return best;
 }
 
 // Runs a kernel on f32 copies of its bf16 arguments: inputs are cast up, outputs (View) are cast down and so rounded

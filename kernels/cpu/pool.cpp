@@ -24,12 +24,10 @@ struct Axis {
   Range elements(int64_t window) const {
     return {std::max<int64_t>(0, start(window)), std::min(size, start(window) + kernel)};
   }
-  // The windows that an element is in.
+  // The windows that an element is in: those that start at or before it and end after it.
   Range windows_of(int64_t element) const {
-    const int64_t past_first =
-        element + pad - kernel;  // the last window that ends before the element starts at or before it
-    const int64_t first = past_first < 0 ? 0 : past_first / stride + 1;
-    return {first, std::min(windows, (element + pad) / stride + 1)};
+    const int64_t latest_start = element + pad, too_early = latest_start - kernel;
+    return {too_early < 0 ? 0 : too_early / stride + 1, std::min(windows, latest_start / stride + 1)};
   }
 };
 

@@ -10,7 +10,7 @@ using vector_math::exp;
 
 template <class T>
 void softmax_row(Softmax kind, int64_t count, const T* x, T* y) {
-  const T max = vector_math::largest(x, count);
+  const T max = largest(x, count);
 #pragma omp simd
   for (int64_t i = 0; i < count; ++i) y[i] = exp(x[i] - max);
   const T sum = pairwise_sum<T>(0, count, [y](int64_t i) { return y[i]; });

@@ -3,13 +3,12 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <atomic>
 #include <charconv>
-#include <csignal>
 
 #include "engine/tensor.h"
 #include "train/cli.h"
 #include "train/data_make.h"
+#include "train/signals.h"
 
 namespace engine {
 namespace {
@@ -18,18 +17,6 @@ constexpr const char* kExamples = R"(Examples:
   engine_data make demo/scenes                      600 training and 200 test clips of 10 kinds of scenes
   engine_data make demo/motion --kind motion        the same of 10 motions, which no single frame tells apart
   engine_data make demo/big --size 128x96 --frames 32 --train 200 --seed 7)";
-
-std::atomic<int> stop_signal = 0;
-static_assert(std::atomic<int>::is_always_lock_free, "a signal handler must not wait");
-
-// The first signal asks for a stop after the clips in work; the second one of its kind ends the process.
-void catch_stop_signals() {
-  struct sigaction action {};
-  action.sa_handler = [](int signal) { stop_signal = signal; };
-  action.sa_flags = SA_RESTART | SA_RESETHAND;
-  sigemptyset(&action.sa_mask);
-  for (const int signal : {SIGINT, SIGTERM, SIGUSR1}) sigaction(signal, &action, nullptr);
-}
 
 // "64" or "128x96"
 void parse_size(const std::string& text, int& width, int& height) {
@@ -65,18 +52,18 @@ bool show_progress(int done, int total) {
     fmt::print(stderr, "\r{:━<{}}{:─<{}} {}/{} clips{}", "", parts(done), "", kWidth - parts(done), done, total,
                done == total ? "\n" : "");
   }
-  return stop_signal == 0;
+  return StopSignals::received() == 0;
 }
 
 int make(const DataMakeOptions& options, const std::string& kind) {
-  catch_stop_signals();
+  const StopSignals signals;
   const int classes = static_cast<int>(synthetic_classes(options.kind).size());
   const int total = (options.train + options.test) * classes;
   const int made = make_data(options, show_progress);
   if (made < total) {
     throw Error(fmt::format("stopped with {} of {} clips in {}; run it again with --force to make all of them", made,
                             total, options.out.string()),
-                stop_signal == SIGINT ? exit_code::kInterrupted : exit_code::kStopped);
+                stop_exit_code(StopSignals::received()));
   }
   fmt::print("{}\t{} clips\t{} classes\n", (options.out / "train").string(), options.train * classes, classes);
   fmt::print("{}\t{} clips\t{} classes\n", (options.out / "test").string(), options.test * classes, classes);
@@ -95,6 +82,7 @@ int body(int argc, char** argv) {
   command.footer(kExamples);
 
   DataMakeOptions options;
+  int64_t seed = 0;
   std::string out, kind = "scenes", size = "64";
   command.add_option("OUT", out, "Folder for the set: OUT/train/CLASS/0000.mp4, OUT/test/CLASS/0000.mp4")->required();
   command.add_option("--kind", kind, "scenes (a frame tells the class) or motion (only the movement does)")
@@ -104,11 +92,13 @@ int body(int argc, char** argv) {
   command.add_option("--size", size, "Pixels: one number, or WIDTHxHEIGHT; even")->capture_default_str();
   command.add_option("--frames", options.frames, "Frames per clip")->capture_default_str();
   command.add_option("--fps", options.fps, "Frames per second")->capture_default_str();
-  command.add_option("--seed", options.seed, "Another seed, another set")->capture_default_str();
+  command.add_option("--seed", seed, "Another seed, another set")->capture_default_str();
   command.add_option("--threads", options.threads, "Clips made at a time; 0: one per core")->capture_default_str();
   command.add_flag("--force", options.force, "Replace the clips that an earlier make left in OUT");
   if (!parse_command_line(app, argc, argv)) return exit_code::kOk;
 
+  if (seed < 0) throw Error(fmt::format("--seed {} makes no sense; give 0 or more", seed), exit_code::kUsage);
+  options.seed = static_cast<uint64_t>(seed);
   options.out = out;
   options.kind = parse_kind(kind);
   parse_size(size, options.width, options.height);
