@@ -9,8 +9,9 @@ void check_arena(const char* name, const Tensor& x) {
 }
 
 void check_like(const char* name, const char* what, const Tensor& param, const Tensor& other) {
-  ENGINE_CHECK(other.defined() && other.shape() == param.shape() && other.dtype() == param.dtype(), name, ": expected ",
-               what, " ", param.shape(), " ", param.dtype(), " like the parameters");
+  ENGINE_CHECK(other.defined(), name, ": ", what, " is missing");
+  ENGINE_CHECK(other.shape() == param.shape() && other.dtype() == param.dtype(), name, ": expected ", what, " ",
+               param.shape(), " ", param.dtype(), " like the parameters, got ", other.shape(), " ", other.dtype());
 }
 
 void check_scalar(const char* name, const char* what, const Tensor& scalar, DType dtype) {
@@ -51,11 +52,10 @@ void sgd_update(const Sgd& p, const StepScalars& scalars, const Tensor& grad, co
   check_arena("sgd_update", param);
   check_like("sgd_update", "the gradient", param, grad);
   check_scalars("sgd_update", scalars);
-  ENGINE_CHECK(p.momentum == 0 || momentum.defined(), "sgd_update: momentum ", p.momentum, " needs a buffer ",
-               param.shape());
-  if (momentum) check_like("sgd_update", "the momentum", param, momentum);
+  if (p.momentum != 0) check_like("sgd_update", "the momentum", param, momentum);
   ENGINE_CHECK(!p.nesterov || p.momentum > 0, "sgd_update: Nesterov's method needs a momentum above 0");
-  on(param.device(), [&](auto& ctx) { sgd_update(ctx, p, scalars, grad, param, momentum); });
+  on(param.device(),
+     [&](auto& ctx) { sgd_update(ctx, p, scalars, grad, param, p.momentum != 0 ? momentum : Tensor()); });
 }
 
 void adam_update(const Adam& p, const StepScalars& scalars, const Tensor& grad, const Tensor& param, const Tensor& m,

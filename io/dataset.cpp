@@ -27,12 +27,6 @@ constexpr int64_t kMaxClasses = 100000;
 
 [[noreturn]] void refuse(const std::string& message, int code = exit_code::kData) { throw Error(message, code); }
 
-bool is_video_name(const std::string& name) {
-  std::string ending = fs::path(name).extension().string();
-  std::ranges::transform(ending, ending.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return std::ranges::find(kVideoEndings, ending) != kVideoEndings.end();
-}
-
 bool is_folder(const fs::path& path) {
   std::error_code error;
   return fs::is_directory(path, error);
@@ -295,6 +289,12 @@ void split_validation(Splits& splits, const SplitOptions& options) {
 }
 
 }  // namespace
+
+bool is_video_name(const std::string& name) {
+  std::string ending = fs::path(name).extension().string();
+  std::ranges::transform(ending, ending.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return std::ranges::find(kVideoEndings, ending) != kVideoEndings.end();
+}
 
 Splits open_splits(const std::string& path, const SplitOptions& options) {
   if (!(options.val_fraction >= 0 && options.val_fraction < 1))

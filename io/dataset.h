@@ -32,6 +32,9 @@ struct SplitOptions {
   std::string train_list, val_list, test_list, classes_file;
 };
 
+// True for names that end as those of video files do.
+bool is_video_name(const std::string& name);
+
 // `path` may be
 //   a folder with a folder per class, holding videos or folders of images;
 //   a folder with such folders under train/ and val/ (or valid/, validation/) or test/;

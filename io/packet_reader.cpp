@@ -2,8 +2,9 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
-#include <string_view>
+#include <span>
+
+#include "io/h264.h"
 
 extern "C" {
 #include <libavcodec/avcodec.h>
@@ -27,19 +28,6 @@ bool keys_are_entries(AVCodecID codec) {
       AV_CODEC_ID_MJPEG, AV_CODEC_ID_MSMPEG4V2,  AV_CODEC_ID_MSMPEG4V3,  AV_CODEC_ID_H263,
       AV_CODEC_ID_FLV1,  AV_CODEC_ID_PRORES,     AV_CODEC_ID_DNXHD,      AV_CODEC_ID_RAWVIDEO};
   return std::ranges::find(kCodecs, codec) != kCodecs.end();
-}
-
-// Up to build 150 x264 coded 4:4:4 in a way of its own. Decoders go by its name, which only the first packet carries.
-bool is_old_x264_444(const AVPacket& first, const AVCodecParameters& parameters) {
-  constexpr std::string_view kName = "x264 - core ";
-  const std::string_view data(reinterpret_cast<const char*>(first.data), static_cast<size_t>(first.size));
-  const size_t at = data.find(kName);
-  if (parameters.codec_id != AV_CODEC_ID_H264 || parameters.profile != FF_PROFILE_H264_HIGH_444_PREDICTIVE)
-    return false;
-  int build = 0;
-  return at != data.npos &&
-         std::from_chars(data.data() + at + kName.size(), data.data() + data.size(), build).ec == std::errc() &&
-         build <= 150;
 }
 
 bool gives_frame(const AVPacket& packet, AVCodecID codec) {
@@ -72,15 +60,17 @@ bool order_by_time(PacketList& list) {
 
 void PacketList::order_frames(std::vector<int64_t> shown, double seconds_per_tick, double fps) {
   frames = std::move(shown);
+  for (size_t i = 0; i < frames.size(); ++i) packets[static_cast<size_t>(frames[i])].frame = static_cast<int64_t>(i);
+  // Whatever the stamps are wrong about: sorted, they are the best guess. Decoding times are those of showing in
+  // another order, up to a shift.
   std::vector<int64_t> stamps;
-  for (size_t i = 0; i < frames.size(); ++i) {
-    Packet& packet = packets[static_cast<size_t>(frames[i])];
-    packet.frame = static_cast<int64_t>(i);
-    if (packet.dts != AV_NOPTS_VALUE) stamps.push_back(packet.dts);
+  for (const auto stamp : {&Packet::pts, &Packet::dts}) {
+    stamps.clear();
+    for (const int64_t number : frames) stamps.push_back(packets[static_cast<size_t>(number)].*stamp);
+    std::ranges::sort(stamps);
+    if (!stamps.empty() && stamps[0] != AV_NOPTS_VALUE) break;
   }
-  // Decoding times are those of showing in another order, up to a shift.
-  std::ranges::sort(stamps);
-  const bool stamped = stamps.size() == frames.size() && std::ranges::adjacent_find(stamps) == stamps.end();
+  const bool stamped = !stamps.empty() && stamps[0] != AV_NOPTS_VALUE;
   times.clear();
   for (size_t i = 0; i < frames.size(); ++i)
     times.push_back(stamped ? static_cast<double>(stamps[i] - stamps[0]) * seconds_per_tick
@@ -123,12 +113,14 @@ PacketReader::PacketReader(std::string path, const SourceOptions& options, Watch
 void PacketReader::scan() {
   const AVStream& stream = demuxer_->stream();
   const AVCodecID codec = stream.codecpar->codec_id;
-  bool entries = keys_are_entries(codec);
+  const bool entries = keys_are_entries(codec);
+  H264Entries h264(*stream.codecpar);
   const Owned<AVPacket> packet = make_packet();
   while (demuxer_->read(*packet)) {
-    if (list_.packets.empty() && is_old_x264_444(*packet, *stream.codecpar)) entries = false;
-    const bool key = packet->flags & AV_PKT_FLAG_KEY;
-    list_.packets.push_back({packet->pts, packet->dts, packet->size, key && entries, gives_frame(*packet, codec)});
+    const std::span<const uint8_t> bytes(packet->data, static_cast<size_t>(packet->size));
+    bool key = entries && packet->flags & AV_PKT_FLAG_KEY;
+    if (key && codec == AV_CODEC_ID_H264) key = h264.is_entry(bytes, list_.packets.empty());
+    list_.packets.push_back({packet->pts, packet->dts, packet->size, key, gives_frame(*packet, codec)});
     if (std::ssize(list_.packets) > kMaxPackets)
       throw Error(concat(printable(path_), ": more than ", kMaxPackets, " packets; cut the video into parts"),
                   exit_code::kData);

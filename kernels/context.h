@@ -26,6 +26,10 @@ bool cuda_available();
 // The one sentence that says why cuda_available() is false; empty where it is true.
 std::string cuda_unavailable_reason();
 
+// Threads that kernels on the CPU use; at first what OpenMP decides (OMP_NUM_THREADS, else one per core).
+int cpu_threads();
+void set_cpu_threads(int count);
+
 // Calls f with the context of `device`. In a build without CUDA the body is never instantiated for CudaContext, so no
 // CUDA symbol is referenced.
 template <class F>

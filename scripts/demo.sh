@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 
 folder=demo clips=() epochs=5
 case "${1:-}" in
-  --quick) folder=demo/quick clips=(--train-per-class 8 --test-per-class 4) epochs=2 ;;
+  --quick) folder=demo/quick clips=(--train 8 --test 4) epochs=2 ;;
   '') ;;
   *) echo "usage: demo.sh [--quick]" >&2; exit 64 ;;
 esac
@@ -32,13 +32,13 @@ echo "built in $((SECONDS - start)) s"
 
 start=$SECONDS
 rm -rf "$folder/scenes" "$folder/run"
-step $bin/engine_data make "$folder/scenes" --kind scenes "${clips[@]}"
+step $bin/engine_data make "$folder/scenes" "${clips[@]}"
 step $bin/engine_train "$folder/scenes" --model sora-cnn --epochs $epochs --out "$folder/run"
 cat <<END
 
 Videos made and network trained in $((SECONDS - start)) s. Try next:
   $bin/engine_predict classify $folder/run/best.safetensors $folder/scenes/test/*/*.mp4
-  $bin/engine_train YOUR_VIDEOS --model sora-fusion      (YOUR_VIDEOS: a folder of videos per class)
+  $bin/engine_train YOUR_VIDEOS --model sora-cnn      (YOUR_VIDEOS: a folder of videos per class)
   $bin/engine_train --help
 END
 step $bin/engine_predict eval "$folder/run/best.safetensors" "$folder/scenes"

@@ -99,9 +99,7 @@ OpCase split_relu_case(const std::string& what, const Shape& x, const Shape& hal
   return row;
 }
 
-}  // namespace
-
-std::vector<OpCase> conv_cases() {
+std::vector<OpCase> cases() {
   std::vector<OpCase> rows;
   const Conv2d pad_1{.pad_h = 1, .pad_w = 1};
   rows.push_back(conv_case("no padding, no bias", {2, 4, 5, 2}, {3, 3, 2, 2}, {}, false));
@@ -120,7 +118,7 @@ std::vector<OpCase> conv_cases() {
   rows.push_back(conv_case("tall kernel", {1, 8, 3, 2}, {3, 5, 1, 2}, {.stride_h = 2, .pad_h = 2}, true));
   rows.push_back(conv_case("two groups", {2, 5, 5, 6}, {8, 3, 3, 3}, {.pad_h = 1, .pad_w = 1, .groups = 2}, true));
   rows.push_back(
-      conv_case("two groups of a block", {1, 4, 5, 32}, {64, 3, 3, 16}, {.pad_h = 1, .pad_w = 1, .groups = 2}, false));
+      conv_case("two groups of a block", {4, 4, 4, 32}, {32, 3, 3, 16}, {.pad_h = 1, .pad_w = 1, .groups = 2}, false));
   rows.push_back(conv_case("depthwise", {1, 6, 7, 5}, {5, 3, 3, 1}, {.pad_h = 1, .pad_w = 1, .groups = 5}, true));
   rows.push_back(conv_case("depthwise, two outputs each", {2, 5, 4, 3}, {6, 3, 3, 1}, {.groups = 3}, true));
   rows.push_back(
@@ -131,7 +129,7 @@ std::vector<OpCase> conv_cases() {
   rows.push_back(conv_case("one channel to one", {1, 4, 4, 1}, {1, 2, 2, 1}, {}, true));
   rows.push_back(conv_case("blocks of channels and a rest", {2, 6, 6, 33}, {35, 3, 3, 33}, pad_1, true));
   rows.push_back(conv_case("first layer", {1, 8, 8, 3}, {80, 3, 3, 3}, pad_1, true));
-  rows.push_back(conv_case("7x7 stem", {1, 15, 14, 3}, {16, 7, 7, 3},
+  rows.push_back(conv_case("7x7 stem", {1, 11, 10, 3}, {16, 7, 7, 3},
                            {.stride_h = 2, .stride_w = 2, .pad_h = 3, .pad_w = 3}, false));
   rows.push_back(conv_case("many terms", {2, 4, 5, 128}, {24, 3, 3, 128}, pad_1, false));
   rows.push_back(conv_case("relu, signs as they come", {1, 4, 5, 2}, {3, 3, 3, 2}, {}, true, true));
@@ -147,7 +145,7 @@ std::vector<OpCase> conv_cases() {
   return rows;
 }
 
-std::vector<BadCall> conv_bad_calls() {
+std::vector<BadCall> refused() {
   const Tensor x = Tensor::zeros({2, 5, 6, 4}), w = Tensor::zeros({8, 3, 3, 4}), none;
   const auto run = [=](const Conv2d& p) { return [=] { conv2d(x, w, none, p); }; };
   return {{"conv2d", "one float type, got x f32 and w f64",
@@ -181,4 +179,7 @@ std::vector<BadCall> conv_bad_calls() {
           {"conv2d", "the activation must be none or relu", [=] { conv2d(x, w, none, {}, {Unary::tanh}); }}};
 }
 
+const Family conv_family{cases, refused};
+
+}  // namespace
 }  // namespace engine::test

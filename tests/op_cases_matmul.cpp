@@ -5,7 +5,7 @@
 namespace engine::test {
 namespace {
 
-// The relative L2 error allowed to f32 sums of `terms` products (research note: 4 sqrt(K) u, u = 2^-24).
+// The relative L2 error allowed to f32 sums of `terms` products: 4 sqrt(terms) u, u = 2^-24.
 double sum_bound(int64_t terms) { return 4 * std::sqrt(static_cast<double>(terms)) * 0x1p-24; }
 
 struct Extent {
@@ -95,9 +95,7 @@ OpCase activated_case(const std::string& what, const Shape& x, int64_t outputs, 
   return row;
 }
 
-}  // namespace
-
-std::vector<OpCase> matmul_cases() {
+std::vector<OpCase> cases() {
   std::vector<OpCase> rows;
   const Matmul plain{}, a_transposed{true, false}, b_transposed{false, true}, both{true, true};
   for (const auto& [what, p] : {std::pair{"plain", plain},
@@ -134,7 +132,7 @@ std::vector<OpCase> matmul_cases() {
   return rows;
 }
 
-std::vector<BadCall> matmul_bad_calls() {
+std::vector<BadCall> refused() {
   const Tensor a = Tensor::zeros({2, 3, 4}), b = Tensor::zeros({2, 4, 5}), c = Tensor::zeros({3, 4, 5});
   const Tensor vector = Tensor::zeros({4}), doubles = Tensor::zeros({2, 4, 5}, DType::f64), w = Tensor::zeros({5, 4});
   const Tensor whole_numbers = Tensor::zeros({2, 4}, DType::i64);
@@ -155,4 +153,7 @@ std::vector<BadCall> matmul_bad_calls() {
           {"linear", "expected bias (5) for w (5,4), got (4)", [=] { linear(a, w, vector); }}};
 }
 
+const Family matmul_family{cases, refused};
+
+}  // namespace
 }  // namespace engine::test

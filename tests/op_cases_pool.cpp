@@ -81,9 +81,7 @@ OpCase global_case(const Shape& x) {
           .exact_integers = (count & (count - 1)) == 0};
 }
 
-}  // namespace
-
-std::vector<OpCase> pool_cases() {
+std::vector<OpCase> cases() {
   const Pool2d halves{}, three_by_two{.kernel_h = 3, .kernel_w = 3, .pad_h = 1, .pad_w = 1};
   const Pool2d every{.kernel_h = 2, .kernel_w = 3, .stride_h = 1, .stride_w = 1};
   const Pool2d uneven{.kernel_h = 1, .kernel_w = 4, .stride_h = 3, .stride_w = 2, .pad_w = 2};
@@ -119,7 +117,7 @@ std::vector<OpCase> pool_cases() {
   return rows;
 }
 
-std::vector<BadCall> pool_bad_calls() {
+std::vector<BadCall> refused() {
   const Tensor x = Tensor::zeros({2, 5, 6, 4}), whole_numbers = Tensor::zeros({2, 5, 6, 4}, DType::i64);
   std::vector<BadCall> rows = {
       {"max_pool2d", "at most 256 elements",
@@ -149,4 +147,7 @@ std::vector<BadCall> pool_bad_calls() {
   return rows;
 }
 
+const Family pool_family{cases, refused};
+
+}  // namespace
 }  // namespace engine::test

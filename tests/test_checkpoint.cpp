@@ -228,7 +228,9 @@ TEST_CASE("checkpoint: what could not be loaded is not saved") {
   CHECK(refused([](ModelFile& f) { f.best_metric = std::numeric_limits<double>::quiet_NaN(); }) ==
         prefix + "'best_metric' is 'nan'");
   CHECK(refused([](ModelFile& f) { f.preprocessing.frames = 0; }).starts_with(prefix + "'preprocessing' is "));
-  CHECK(refused([](ModelFile& f) { f.preprocessing.mean[1] = 1.0 / 0.0; }).starts_with(prefix + "'preprocessing' is "));
+  CHECK(refused([](ModelFile& f) {
+          f.preprocessing.mean[1] = std::numeric_limits<double>::infinity();
+        }).starts_with(prefix + "'preprocessing' is "));
   CHECK(refused([](ModelFile& f) { f.classes[0] = "caf\xe9"; }).find("not UTF-8") != std::string::npos);
   CHECK(refused([](ModelFile& f) { f.model = "\xff"; }).find("not UTF-8") != std::string::npos);
   CHECK(refused([](ModelFile& f) { f.tensors.push_back(f.tensors[0]); }).find("'conv.weight' appears twice") !=

@@ -178,8 +178,8 @@ double objective(const OpCase& row, const Tensors& inputs, const Tensors& seeds)
   double total = 0;
   for (size_t k = 0; k < outputs.size(); ++k) {
     if (!is_float(outputs[k].dtype())) continue;
-    for (size_t i = 0; i < outputs[k].values<double>().size(); ++i)
-      total += outputs[k].values<double>()[i] * seeds[k].values<double>()[i];
+    const auto values = outputs[k].values<double>(), weights = seeds[k].values<double>();
+    for (size_t i = 0; i < values.size(); ++i) total += values[i] * weights[i];
   }
   return total;
 }

@@ -102,10 +102,10 @@ TensorFile sample() {
 
 // As other programs write it: without checksums.
 std::string foreign_file() {
-  return file_with(
-      R"({"__metadata__":{"step":"12"},"a":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]},)"
-      R"("b":{"dtype":"U8","shape":[5],"data_offsets":[24,29]},"c":{"dtype":"BF16","shape":[],"data_offsets":[29,31]}})",
-      31);
+  return file_with(R"({"__metadata__":{"step":"12"},"a":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]},)"
+                   R"("b":{"dtype":"U8","shape":[5],"data_offsets":[24,29]},)"
+                   R"("c":{"dtype":"BF16","shape":[],"data_offsets":[29,31]}})",
+                   31);
 }
 
 }  // namespace
@@ -179,8 +179,10 @@ TEST_CASE("safetensors: a file of the reference writer, in its order") {
   const TemporaryFolder folder;
   const std::string header =
       R"({"__metadata__":{"framework":"np"},"c":{"dtype":"I64","shape":[2],"data_offsets":[0,16]},)"
-      R"("d":{"dtype":"F64","shape":[],"data_offsets":[16,24]},"b":{"dtype":"F32","shape":[2,2],"data_offsets":[24,40]},)"
-      R"("e":{"dtype":"F32","shape":[0,3],"data_offsets":[40,40]},"a":{"dtype":"U8","shape":[1],"data_offsets":[40,41]}} )";
+      R"("d":{"dtype":"F64","shape":[],"data_offsets":[16,24]},)"
+      R"("b":{"dtype":"F32","shape":[2,2],"data_offsets":[24,40]},)"
+      R"("e":{"dtype":"F32","shape":[0,3],"data_offsets":[40,40]},)"
+      R"("a":{"dtype":"U8","shape":[1],"data_offsets":[40,41]}} )";
   const std::string data =
       "\xff\xff\xff\xff\xff\xff\xff\xff\5\0\0\0\0\0\0\0\0\0\0\0\0\0\xe0?\0\0\x80?\0\0\0@\0\0@@\0\0\x80@\7"s;
   REQUIRE(length_of(header.size()) == "8\1\0\0\0\0\0\0"s);
@@ -318,21 +320,28 @@ std::string bytes_entry(const std::string& name, int begin, int end) {
   return concat('"', name, R"(":{"dtype":"U8","shape":[)", end - begin, R"(],"data_offsets":[)", begin, ",", end, "]}");
 }
 
+// A header of these entries, in this order.
+std::string layout_with(const std::vector<std::string>& entries, size_t data_bytes) {
+  std::string header;
+  for (const std::string& entry : entries) header.append(header.empty() ? "{" : ",").append(entry);
+  return file_with(header.append("}"), data_bytes);
+}
+
 std::vector<Malformed> malformed_layouts() {
   const std::string first = bytes_entry("a", 0, 24);
-  std::string ten = "{" + bytes_entry("t0", 0, 16);
-  for (int i = 1; i < 10; ++i) ten += concat(",", bytes_entry(concat("t", i), 0, 16));
+  std::vector<std::string> ten;
+  for (int i = 0; i < 10; ++i) ten.push_back(bytes_entry(concat("t", i), 0, 16));
   std::string many = "{";
   for (int i = 0; i <= 1'000'000; ++i)
     many.append(i ? ",\"" : "\"")
         .append(std::to_string(i))
         .append(R"(":{"dtype":"U8","shape":[0],"data_offsets":[0,0]})");
   return {
-      {30, file_with("{" + first + "," + bytes_entry("b", 16, 32) + "}", 32), "tensors 'a' and 'b' overlap at byte 16"},
-      {30, file_with("{" + first + "," + bytes_entry("b", 8, 8) + "}", 24), "tensors 'a' and 'b' overlap at byte 8"},
-      {30, file_with(ten + "}", 16), "tensors 't0' and 't1' overlap at byte 0"},
-      {31, file_with("{" + bytes_entry("b", 32, 40) + "," + first + "}", 40), "hole of 8 bytes before 'b'"},
-      {31, file_with("{" + bytes_entry("b", 8, 16) + "}", 16), "hole of 8 bytes before 'b'"},
+      {30, layout_with({first, bytes_entry("b", 16, 32)}, 32), "tensors 'a' and 'b' overlap at byte 16"},
+      {30, layout_with({first, bytes_entry("b", 8, 8)}, 24), "tensors 'a' and 'b' overlap at byte 8"},
+      {30, layout_with(ten, 16), "tensors 't0' and 't1' overlap at byte 0"},
+      {31, layout_with({bytes_entry("b", 32, 40), first}, 40), "hole of 8 bytes before 'b'"},
+      {31, layout_with({bytes_entry("b", 8, 16)}, 16), "hole of 8 bytes before 'b'"},
       {32, file_with("{}", 40), "40 bytes after the last tensor"},
       {34, file_with(many + "}", 0), "too many tensors (more than 1000000)"},
   };

@@ -19,6 +19,7 @@ void Optimizer::begin_step(int64_t number, double learning_rate) {
 }
 
 void Optimizer::update() {
+  arena_.finish_grad();
   sum_of_squares(arena_.grads(), squared_norm_);
   clip_and_flag(squared_norm_, options_.clip_norm, scalars_);
   for (const ParameterArena::Group& group : arena_.groups())

@@ -47,8 +47,7 @@ std::string flag_name(const Option& option) { return is_positional(option) ? opt
 
 std::string help_text(const Option& option) {
   const std::string value = option.get();
-  std::string notes = option.domain;
-  if (option.kind == ValueKind::boolean) notes.clear();
+  std::string notes = option.kind == ValueKind::boolean ? "" : option.domain;
   if (option.kind != ValueKind::boolean && !value.empty())
     notes += fmt::format("{}default {}", notes.empty() ? "" : "; ", value);
   return notes.empty() ? option.help : fmt::format("{} ({})", option.help, notes);
@@ -186,7 +185,8 @@ void OptionTable::bind(CLI::App& app) {
 }
 
 void OptionTable::assign(const Option& option, const std::string& text, const std::string& where) const {
-  if (!option.set(text)) refuse(fmt::format("{} must be {}, not '{}'", where, option.domain, text));
+  if (option.set(text)) return;
+  refuse(fmt::format("{} must be {}, not '{}'{}", where, option.domain, text, did_you_mean(text, option.choices)));
 }
 
 void OptionTable::apply_flags() {

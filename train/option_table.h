@@ -25,7 +25,8 @@ struct Option {
   std::string key;         // "section.name" in a file; empty: on the command line only
   std::string value_name;  // what the help calls the value
   std::string help;
-  std::string domain;  // the values allowed, in words: "a number over 0"
+  std::string domain;                // the values allowed, in words: "a number over 0"
+  std::vector<std::string> choices;  // the words allowed, where there are only some
   std::string group;
   ValueKind kind = ValueKind::text;
   std::function<bool(const std::string& text)> set;  // false, and no change, when the text is not in the domain
@@ -104,6 +105,7 @@ void OptionTable::choice(OptionName name, E& value, const std::vector<std::pair<
           if (each == value) return word;
         return std::string();
       });
+  options_.back().choices = words;
 }
 
 }  // namespace engine

@@ -2,12 +2,19 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cmath>
+#include <thread>
+
 #include "layers/models/registry.h"
 
 namespace engine {
 namespace {
 
 constexpr double kLargestCount = 1e9;
+// A model that looks at single frames needs few of them; the others see movement.
+constexpr int64_t kFramesOfImageModel = 4, kFramesOfVideoModel = 12;
+constexpr int kSmallestSide = 8, kLargestSide = 4096, kUsualSide = 64;
 
 struct NamedNormalization {
   const char* name;
@@ -109,10 +116,11 @@ void declare_augmentation(OptionTable& table, TrainOptions& o) {
                  "Mirror half of the clips left to right; wrong where left and right differ "
                  "in meaning"},
                 o.flip);
-  table.number({"crop", "augment.crop", "X",
-                "Cut out a random part of every clip, down to this part of its area; 1: "
-                "no cutting"},
-               o.crop, {.low = 0, .high = 1, .above = true});
+  table.boolean({"random-crop", "augment.random_crop", "", "Cut clips at a random place instead of the centre"},
+                o.random_crop);
+  table.number({"min-scale", "augment.min_scale", "X", "Enlarge clips by a random factor, at least this"}, o.min_scale,
+               {.low = 1, .high = 16});
+  table.number({"max-scale", "augment.max_scale", "X", "... and at most this"}, o.max_scale, {.low = 1, .high = 16});
 }
 
 void declare_model(OptionTable& table, TrainOptions& o) {
@@ -181,11 +189,26 @@ void declare(OptionTable& table, TrainOptions& options) {
   declare_run(table, options);
 }
 
+void resolve(TrainOptions& options, FrameSize source) {
+  if (options.min_scale > options.max_scale) options.max_scale = options.min_scale;
+  if (!options.frames) options.frames = options.model == "sora-cnn" ? kFramesOfImageModel : kFramesOfVideoModel;
+  if (!options.size) {
+    const int smallest = std::min(source.width, source.height);
+    const int side = smallest > 0 ? std::clamp(smallest, kSmallestSide, kUsualSide) : kUsualSide;
+    options.size = FrameSize{.width = side, .height = side};
+  }
+  const auto cores = static_cast<int64_t>(std::max(1u, std::thread::hardware_concurrency()));
+  if (!options.threads) options.threads = cpu_threads();
+  if (!options.workers) options.workers = std::clamp<int64_t>(cores / 2, 1, 8);
+}
+
 std::optional<FrameSize> parse_frame_size(const std::string& text) {
   const size_t cross = text.find('x');
   const auto height = parse<int>(std::string_view(text).substr(0, cross));
   const auto width = cross == std::string::npos ? height : parse<int>(std::string_view(text).substr(cross + 1));
-  const auto fits = [](const std::optional<int>& side) { return side && *side >= 8 && *side <= 4096; };
+  const auto fits = [](const std::optional<int>& side) {
+    return side && *side >= kSmallestSide && *side <= kLargestSide;
+  };
   if (!fits(height) || !fits(width)) return std::nullopt;
   return FrameSize{.width = *width, .height = *height};
 }

@@ -29,14 +29,15 @@ struct TrainOptions {
   double val_fraction = 0.2;
 
   // Clips
-  std::optional<int64_t> frames, stride;
+  std::optional<int64_t> frames;
+  int64_t stride = 1;
   std::string sampling = "uniform", input = "rgb";
   std::optional<FrameSize> size;
   Normalization normalize;
 
   // Augmentation
-  bool flip = false;
-  double crop = 1.0;
+  bool flip = false, random_crop = false;
+  double min_scale = 1.0, max_scale = 1.0;
 
   // Model
   std::string model = "sora-cnn";
@@ -63,6 +64,10 @@ struct TrainOptions {
 
 // Declares every option; `options` holds the defaults and must outlive the table.
 void declare(OptionTable& table, TrainOptions& options);
+
+// Gives every setting that was left to "auto" its value: those of the model, and those of this machine. `source` is the
+// size of the data's pictures, 0 x 0 when it is not known; frames are not enlarged.
+void resolve(TrainOptions& options, FrameSize source);
 
 // "64" or "48x64" (height x width).
 std::optional<FrameSize> parse_frame_size(const std::string& text);

@@ -9,7 +9,6 @@
 #include <filesystem>
 
 #include "io/atomic_file.h"
-#include "kernels/check.h"
 
 namespace fs = std::filesystem;
 
@@ -45,7 +44,14 @@ RunFolder::RunFolder(const std::string& path, bool force) : folder_(path) {
   remove_unfinished();
 }
 
-RunFolder::~RunFolder() { close(descriptor_); }
+RunFolder::~RunFolder() {
+  std::error_code ignored;
+  if (!fs::exists(last_model(), ignored)) {
+    fs::remove(path("config.toml"), ignored);
+    fs::remove(folder_, ignored);  // stays when it holds anything else
+  }
+  close(descriptor_);
+}
 
 // The lock is on the folder itself and goes with the process.
 void RunFolder::lock() {

@@ -14,6 +14,7 @@ class RunFolder {
   // unfinished. Throws Error: kUsage when it holds a model already and not `force`; kRunInUse when another process
   // writes to it; kStorage when it cannot be made or written to.
   RunFolder(const std::string& path, bool force);
+  // A folder that got no model is taken away again.
   ~RunFolder();
   RunFolder(const RunFolder&) = delete;
   RunFolder& operator=(const RunFolder&) = delete;

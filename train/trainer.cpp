@@ -11,10 +11,14 @@ namespace {
 
 constexpr int64_t kMostSkippedInARow = 3;
 
-std::string clip_names(const Batch& batch) {
+std::string clip_names(const Batch& batch, const Dataset* clips) {
   constexpr size_t kMost = 3;
   std::string text;
-  for (size_t i = 0; i < batch.items.size() && i < kMost; ++i) text += (i > 0 ? ", " : "") + batch.items[i].path;
+  for (size_t i = 0; i < batch.items.size() && i < kMost; ++i) {
+    const int64_t item = batch.items[i];
+    text += i > 0 ? ", " : "";
+    text += clips != nullptr ? clips->samples[static_cast<size_t>(item)].name : std::to_string(item);
+  }
   return batch.items.size() > kMost ? text + ", ..." : text;
 }
 
@@ -50,15 +54,14 @@ StepResult Trainer::step(const Batch& batch) {
   const CrossEntropy objective{.label_smoothing = options_.label_smoothing};
   const Tensor loss = cross_entropy(logits, batch.labels, objective, options_.class_weights);
   loss.backward();
-  arena_.finish_grad();
   optimizer_.update();
   ++steps_;
   const StepResult result{.loss = loss.item(), .skipped = optimizer_.skipped()};
   skipped_ += result.skipped ? 1 : 0;
   skipped_in_a_row_ = result.skipped ? skipped_in_a_row_ + 1 : 0;
   if (skipped_in_a_row_ > kMostSkippedInARow)
-    throw Error(concat("training diverged at step ", steps_, " (clips ", clip_names(batch), "): the loss is ",
-                       result.loss, " and the gradients of ", skipped_in_a_row_,
+    throw Error(concat("training diverged at step ", steps_, " (clips ", clip_names(batch, options_.clips),
+                       "): the loss is ", result.loss, " and the gradients of ", skipped_in_a_row_,
                        " steps in a row are not finite; try a smaller --lr or --clip-norm"),
                 exit_code::kNotFinite);
   return result;
@@ -113,7 +116,7 @@ FitResult fit(Trainer& trainer, Loader& training, Loader* validation, const FitO
   const int64_t classes = static_cast<int64_t>(trainer.classifier().classes().size());
   for (int64_t epoch = 1; epoch <= options.epochs; ++epoch) {
     training.start_epoch(epoch - 1);
-    progress.start(concat("Epoch ", epoch, "/", options.epochs), training.batches());
+    progress.start(concat("Epoch ", epoch, "/", options.epochs), training.size());
     Epoch pass(trainer, training, options, progress);
     if (!pass.run(hooks.proceed)) return result.stopped = true, result;
     EpochReport report{.epoch = epoch, .train_loss = pass.mean_loss(), .validation = Metrics(classes)};

@@ -17,8 +17,9 @@ struct TrainerOptions {
   OptimizerOptions optimizer;
   Schedule schedule;
   double label_smoothing = 0.0;
-  Tensor class_weights;  // (classes) f32; undefined: all 1
-  uint64_t seed = 0;     // of dropout
+  Tensor class_weights;            // (classes) f32; undefined: all 1
+  uint64_t seed = 0;               // of dropout
+  const Dataset* clips = nullptr;  // to name clips in errors
 };
 
 struct StepResult {

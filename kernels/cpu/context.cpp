@@ -120,6 +120,9 @@ CpuContext& cpu_context() {
 bool cuda_available() { return false; }
 std::string cuda_unavailable_reason() { return "this build has no CUDA backend"; }
 
+int cpu_threads() { return cpu_context().threads(); }
+void set_cpu_threads(int count) { cpu_context().set_threads(count); }
+
 void* allocate(Device device, size_t bytes) {
   return on(device, [&](auto& ctx) { return ctx.allocate(bytes); });
 }

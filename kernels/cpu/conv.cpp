@@ -98,30 +98,6 @@ void backward_weight_f64(const Conv2d& conv, ConstView x, ConstView dy, View dw)
   });
 }
 
-// ---- f32 ----
-
-constexpr int64_t kCachedBytes = 1 << 20;  // of the output, per thread, while it is in the second-level cache
-
-template <class V>
-V images(const V& v, int64_t begin, int64_t end) {
-  Shape shape = v.shape;
-  shape[0] = end - begin;
-  return V(const_cast<float*>(v.template as<float>()) + begin * v.shape.elements(1, 4), v.dtype, shape);
-}
-
-// oneDNN's own fused ReLU turns NaN into 0, which would hide a run that has gone wrong. So the activation is a second
-// pass, over a few images at a time while they are in the cache.
-void forward_f32(CpuContext& ctx, const Conv2d& p, const Unary& f, ConstView x, ConstView w, ConstView bias, View y) {
-  const int64_t count = y.shape[0], bytes = y.elements() / count * static_cast<int64_t>(sizeof(float));
-  const int64_t piece = is_identity(f) ? count : std::max<int64_t>(1, kCachedBytes / bytes) * ctx.threads();
-  for (int64_t begin = 0; begin < count; begin += piece) {
-    const int64_t end = std::min(count, begin + piece);
-    const View part = images(y, begin, end);
-    onednn::conv2d_forward(ctx, p, images(x, begin, end), w, bias, part);
-    if (!is_identity(f)) unary_forward(ctx, f, part, part);
-  }
-}
-
 void check(const char* name, const Conv2d& p, const ConstView& x, const ConstView& w, const ConstView& y) {
   ENGINE_CHECK(x.contiguous() && w.contiguous() && y.contiguous(), name, ": needs contiguous tensors");
   const bool sizes = x.shape.rank() == 4 && w.shape.rank() == 4 && y.shape.rank() == 4 && x.shape[0] == y.shape[0] &&
@@ -139,8 +115,11 @@ void conv2d_forward(CpuContext& ctx, const Conv2d& p, const Unary& f, ConstView 
     return in_f32(
         ctx, [&](auto... v) { conv2d_forward(ctx, p, f, v...); }, x, w, bias, y);
   if (y.elements() == 0) return;
-  if (y.dtype == DType::f32) return forward_f32(ctx, p, f, x, w, bias, y);
-  forward_f64(p, x, w, bias, y);
+  if (y.dtype == DType::f32)
+    onednn::conv2d_forward(ctx, p, x, w, bias, y);
+  else
+    forward_f64(p, x, w, bias, y);
+  // A second pass, because oneDNN's fused ReLU turns NaN into 0, which would hide a run that has gone wrong.
   if (!is_identity(f)) unary_forward(ctx, f, y, y);
 }
 

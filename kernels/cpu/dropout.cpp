@@ -11,15 +11,16 @@ namespace {
 constexpr int64_t kBlocks = 64;         // Philox blocks drawn at a time
 constexpr int64_t kTile = 4 * kBlocks;  // elements they serve
 
-// Sets keep[i] for elements kTile tile .. of the mask. Words are collected by position in the block first, so that the
+// keep[i] = whether element tile kTile + i stays. Words are collected by their position in the block first, so that the
 // ten rounds run on vectors of blocks.
-void draw_mask(const Dropout& p, int64_t step, int64_t tile, uint32_t threshold, uint8_t* keep) {
+void draw_mask(const Dropout& p, int64_t step, int64_t tile, uint32_t threshold, uint32_t* keep) {
   uint32_t words[4][kBlocks];
-  const auto first = static_cast<uint32_t>(tile * kBlocks);
+  const uint64_t key = p.key;
+  const auto first = static_cast<uint32_t>(tile * kBlocks), stream = p.stream;
   const auto low = static_cast<uint32_t>(step), high = static_cast<uint32_t>(static_cast<uint64_t>(step) >> 32);
 #pragma omp simd
   for (uint32_t block = 0; block < kBlocks; ++block) {
-    const auto drawn = philox(p.key, {first + block, low, high, p.stream});
+    const auto drawn = philox(key, {first + block, low, high, stream});
     words[0][block] = drawn[0];
     words[1][block] = drawn[1];
     words[2][block] = drawn[2];
@@ -43,12 +44,15 @@ void dropout(CpuContext& ctx, const Dropout& p, ConstView step, ConstView x, Vie
     const T* in = x.as<T>();
     T* out = y.as<T>();
     parallel_for((count + kTile - 1) / kTile, kPointwiseGrain / kTile, [&](int64_t begin, int64_t end) {
-      uint8_t keep[kTile];
+      uint32_t keep[kTile];
       for (int64_t tile = begin; tile < end; ++tile) {
         draw_mask(p, now, tile, threshold, keep);
         const int64_t first = tile * kTile, length = std::min(kTile, count - first);
 #pragma omp simd
-        for (int64_t i = 0; i < length; ++i) out[first + i] = keep[i] ? in[first + i] * scale : T(0);
+        for (int64_t i = 0; i < length; ++i) {
+          const T value = in[first + i] * scale;
+          out[first + i] = keep[i] ? value : T(0);
+        }
       }
     });
   });

@@ -6,7 +6,7 @@ namespace engine {
 namespace {
 
 // Scale and shift are written out for this many pixels, so that the inner loop vectorises whatever C is.
-constexpr int64_t kPixels = 16;
+constexpr int64_t kPixels = 64;
 constexpr int64_t kLongestRun = kPixels * NormalizeFrames::kMaxChannels;
 
 }  // namespace

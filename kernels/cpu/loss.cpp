@@ -6,24 +6,37 @@
 namespace engine {
 namespace {
 
-// The cross entropy of one row of logits against target(c), a distribution times a weight. Unless `gradient` is null it
-// gets `scale` times the derivative. Everything after the exponential is double, so that a row that is nearly right
-// keeps its small loss and gradient.
-template <class T, class Target>
-double row_loss(int64_t classes, const T* x, const Target& target, double scale, T* gradient) {
-  const T max = *std::max_element(x, x + classes);
-  const double sum =
-      pairwise_sum<double>(0, classes, [=](int64_t c) { return static_cast<double>(vector_math::exp(x[c] - max)); });
-  const double total = pairwise_sum<double>(0, classes, target);
+// What one row of logits is compared with: `base` (classes), and `extra` more at class `label`.
+template <class Q>
+struct Target {
+  const Q* base;
+  int64_t label = 0;
+  double extra = 0;
+};
+
+// The cross entropy of a row of logits. Unless `gradient` is null it gets `scale` times the derivative. Everything
+// after the exponential is double, so that a row that is nearly right keeps its small loss and gradient.
+template <class T, class Q>
+double row_loss(int64_t classes, const T* x, const Target<Q>& target, double scale, T* gradient) {
+  const T max = largest(x, classes);
+  const Q* base = target.base;
+  const auto power = [x, max](int64_t c) { return static_cast<double>(vector_math::exp(x[c] - max)); };
+  const auto below_max = [x, max](int64_t c) { return static_cast<double>(x[c]) - static_cast<double>(max); };
+  const double sum = pairwise_sum<double>(0, classes, power);
+  const double total = target.extra + pairwise_sum<double>(0, classes, [base](int64_t c) { return base[c]; });
   // A class with target 0 has no part, even where its logit is -infinity.
-  const double linear = pairwise_sum<double>(0, classes, [&](int64_t c) {
-    const double t = target(c);
-    return t == 0 ? 0.0 : t * (static_cast<double>(x[c]) - static_cast<double>(max));
+  double linear = pairwise_sum<double>(0, classes, [=](int64_t c) {
+    const double product = static_cast<double>(base[c]) * below_max(c);
+    return base[c] == 0 ? 0.0 : product;
   });
+  if (target.extra != 0) linear += target.extra * below_max(target.label);
   if (gradient) {
     const double share = total / sum;
+#pragma omp simd
     for (int64_t c = 0; c < classes; ++c)
-      gradient[c] = static_cast<T>(scale * (static_cast<double>(vector_math::exp(x[c] - max)) * share - target(c)));
+      gradient[c] = static_cast<T>(scale * (power(c) * share - static_cast<double>(base[c])));
+    const double at_label = power(target.label) * share - static_cast<double>(base[target.label]) - target.extra;
+    gradient[target.label] = static_cast<T>(scale * at_label);
   }
   return total * std::log(sum) - linear;
 }
@@ -73,7 +86,9 @@ void cross_entropy_forward(CpuContext& ctx, const CrossEntropy& p, ConstView log
     const double weight_sum =
         pairwise_sum<double>(0, rows, [&](int64_t r) { return label[r] == p.ignore_index ? 0.0 : weight(label[r]); });
     const double scale = weight_sum == 0 ? 0.0 : 1 / weight_sum;
-    const double hard = 1 - p.label_smoothing, soft = p.label_smoothing / static_cast<double>(classes);
+    Scratch scratch(ctx, static_cast<size_t>(classes) * sizeof(double));
+    auto* smooth = scratch.as<double>();
+    for (int64_t c = 0; c < classes; ++c) smooth[c] = p.label_smoothing / static_cast<double>(classes) * weight(c);
     const T* in = logits.as<T>();
     T* slopes = gradient.defined() ? gradient.as<T>() : nullptr;
     const double sum = sum_rows(ctx, rows, classes, [&](int64_t r) {
@@ -82,7 +97,7 @@ void cross_entropy_forward(CpuContext& ctx, const CrossEntropy& p, ConstView log
         if (row_slopes) std::fill(row_slopes, row_slopes + classes, T(0));
         return 0.0;
       }
-      const auto target = [&](int64_t c) { return weight(c) * (soft + (c == label[r] ? hard : 0.0)); };
+      const Target<double> target{smooth, label[r], (1 - p.label_smoothing) * weight(label[r])};
       return row_loss(classes, in + r * classes, target, scale, row_slopes);
     });
     *loss.as<T>() = static_cast<T>(scale * sum);
@@ -99,10 +114,8 @@ void soft_cross_entropy_forward(CpuContext& ctx, ConstView logits, ConstView tar
     T* slopes = gradient.defined() ? gradient.as<T>() : nullptr;
     const double scale = rows > 0 ? 1 / static_cast<double>(rows) : 0.0;
     const double sum = sum_rows(ctx, rows, classes, [&](int64_t r) {
-      const T* row = target + r * classes;
-      return row_loss(
-          classes, in + r * classes, [row](int64_t c) { return static_cast<double>(row[c]); }, scale,
-          slopes ? slopes + r * classes : nullptr);
+      const int64_t at = r * classes;
+      return row_loss(classes, in + at, Target<T>{target + at}, scale, slopes ? slopes + at : nullptr);
     });
     *loss.as<T>() = static_cast<T>(scale * sum);
   });

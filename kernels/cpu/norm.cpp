@@ -14,10 +14,12 @@ struct Moments {
   T mean, rstd;
 };
 
-// In two passes: the variance of differences from the mean loses nothing to a large mean.
+// In two passes, and by differences from one of the values, so that a mean far from 0 costs no digits.
 template <class T>
 Moments<T> moments_of(const T* x, int64_t count, double eps) {
-  const T mean = pairwise_sum<T>(0, count, [x](int64_t i) { return x[i]; }) / static_cast<T>(count);
+  const T pivot = x[0];
+  const T offset = pairwise_sum<T>(0, count, [=](int64_t i) { return x[i] - pivot; }) / static_cast<T>(count);
+  const T mean = pivot + offset;
   const T squares = pairwise_sum<T>(0, count, [x, mean](int64_t i) { return (x[i] - mean) * (x[i] - mean); });
   return {mean, 1 / std::sqrt(squares / static_cast<T>(count) + static_cast<T>(eps))};
 }
@@ -43,35 +45,42 @@ void layer_norm_row_backward(int64_t columns, Moments<T> m, const T* x, const T*
 }
 
 // The mean of every channel and the sum of squared differences from it, of x (rows, channels), in double. Each piece of
-// rows is read from memory once: its differences are taken from its own mean while it is in the cache.
+// rows is read from memory once: sums of differences from its first row give its mean, from which the squared
+// differences are taken while the piece is in the cache.
 template <class T>
 void channel_moments(CpuContext& ctx, int64_t rows, int64_t channels, const T* x, double* mean, double* squares) {
   const int64_t pieces = pieces_of(rows);
   Scratch scratch(ctx, static_cast<size_t>(2 * pieces * channels) * sizeof(T));
   T* partial = scratch.as<T>();
   for_each_piece(rows, channels, [&](int64_t piece, int64_t first, int64_t last) {
-    T* m = partial + 2 * piece * channels;
-    T* s = m + channels;
-    std::fill(m, m + 2 * channels, T(0));
+    T *offset = partial + 2 * piece * channels, *square = offset + channels;
+    const T *pivot = x + first * channels, inverse = 1 / static_cast<T>(last - first);
+    std::fill(offset, offset + 2 * channels, T(0));
     for (int64_t r = first; r < last; ++r)
 #pragma omp simd
-      for (int64_t c = 0; c < channels; ++c) m[c] += x[r * channels + c];
-    for (int64_t c = 0; c < channels; ++c) m[c] /= static_cast<T>(last - first);
+      for (int64_t c = 0; c < channels; ++c) offset[c] += x[r * channels + c] - pivot[c];
+    for (int64_t c = 0; c < channels; ++c) offset[c] *= inverse;
     for (int64_t r = first; r < last; ++r)
 #pragma omp simd
-      for (int64_t c = 0; c < channels; ++c) s[c] += (x[r * channels + c] - m[c]) * (x[r * channels + c] - m[c]);
+      for (int64_t c = 0; c < channels; ++c) {
+        const T difference = x[r * channels + c] - pivot[c] - offset[c];
+        square[c] += difference * difference;
+      }
   });
   const auto rows_in = [&](int64_t piece) {
     return static_cast<double>(std::min(kRowsPerPiece, rows - piece * kRowsPerPiece));
   };
+  const auto mean_in = [&](int64_t piece, int64_t c) {
+    return static_cast<double>(x[piece * kRowsPerPiece * channels + c]) +
+           static_cast<double>(partial[2 * piece * channels + c]);
+  };
   std::fill(mean, mean + channels, 0.0);
   std::fill(squares, squares + channels, 0.0);
   for (int64_t piece = 0; piece < pieces; ++piece)
-    for (int64_t c = 0; c < channels; ++c)
-      mean[c] += rows_in(piece) / static_cast<double>(rows) * static_cast<double>(partial[2 * piece * channels + c]);
+    for (int64_t c = 0; c < channels; ++c) mean[c] += rows_in(piece) / static_cast<double>(rows) * mean_in(piece, c);
   for (int64_t piece = 0; piece < pieces; ++piece)
     for (int64_t c = 0; c < channels; ++c) {
-      const double off = static_cast<double>(partial[2 * piece * channels + c]) - mean[c];
+      const double off = mean_in(piece, c) - mean[c];
       squares[c] += static_cast<double>(partial[(2 * piece + 1) * channels + c]) + rows_in(piece) * off * off;
     }
 }

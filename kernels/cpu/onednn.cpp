@@ -1,6 +1,12 @@
 #include "kernels/cpu/onednn.h"
 
+#include <array>
 #include <dnnl.hpp>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <unordered_map>
+#include <vector>
 
 #include "kernels/cpu/context.h"
 
@@ -99,40 +105,40 @@ dnnl::convolution_forward::primitive_desc forward_descriptor(const Problem& prob
   return {Forward::desc(kKind, kDirect, x, w, y, g.strides, g.dilations, g.pads, g.pads), attributes(), cpu()};
 }
 
+template <class Backward>
+typename Backward::primitive_desc backward_descriptor(const Problem& problem) {
+  const Geometry g(problem.p);
+  const typename Backward::desc descriptor(kDirect, image(problem.x), weights(problem, true), image(problem.y),
+                                           g.strides, g.dilations, g.pads, g.pads);
+  return {descriptor, attributes(), cpu(), forward_descriptor(problem)};
+}
+
+// The primitive of the pass, and what it says about its memory.
+void choose_primitive(const Problem& problem, Plan& plan) {
+  const auto choose = [&](auto primitive, const auto& descriptor, const memory::desc& weights) {
+    plan.primitive = primitive;
+    plan.weights = weights;
+    plan.scratchpad = descriptor.scratchpad_desc();
+  };
+  if (problem.pass == Pass::forward) {
+    const auto descriptor = forward_descriptor(problem);
+    choose(dnnl::convolution_forward(descriptor), descriptor, descriptor.weights_desc());
+  } else if (problem.pass == Pass::backward_input) {
+    const auto descriptor = backward_descriptor<dnnl::convolution_backward_data>(problem);
+    choose(dnnl::convolution_backward_data(descriptor), descriptor, descriptor.weights_desc());
+  } else {
+    const auto descriptor = backward_descriptor<dnnl::convolution_backward_weights>(problem);
+    choose(dnnl::convolution_backward_weights(descriptor), descriptor, descriptor.diff_weights_desc());
+  }
+}
+
 Plan make_plan(const Problem& problem) {
   Plan plan;
   plan.x = image(problem.x);
   plan.y = image(problem.y);
   plan.our_weights = weights(problem, false);
   if (problem.bias) plan.bias = describe({problem.w[0]}, Tag::a);
-  const Geometry g(problem.p);
-  const memory::desc any_weights = weights(problem, true);
-  const auto forward = forward_descriptor(problem);
-  switch (problem.pass) {
-    case Pass::forward:
-      plan.primitive = dnnl::convolution_forward(forward);
-      plan.weights = forward.weights_desc();
-      plan.scratchpad = forward.scratchpad_desc();
-      break;
-    case Pass::backward_input: {
-      using Backward = dnnl::convolution_backward_data;
-      const Backward::desc descriptor(kDirect, plan.x, any_weights, plan.y, g.strides, g.dilations, g.pads, g.pads);
-      const Backward::primitive_desc chosen(descriptor, attributes(), cpu(), forward);
-      plan.primitive = Backward(chosen);
-      plan.weights = chosen.weights_desc();
-      plan.scratchpad = chosen.scratchpad_desc();
-      break;
-    }
-    case Pass::backward_weight: {
-      using Backward = dnnl::convolution_backward_weights;
-      const Backward::desc descriptor(kDirect, plan.x, any_weights, plan.y, g.strides, g.dilations, g.pads, g.pads);
-      const Backward::primitive_desc chosen(descriptor, attributes(), cpu(), forward);
-      plan.primitive = Backward(chosen);
-      plan.weights = chosen.diff_weights_desc();
-      plan.scratchpad = chosen.scratchpad_desc();
-      break;
-    }
-  }
+  choose_primitive(problem, plan);
   if (plan.weights == plan.our_weights) return plan;
   const bool output = problem.pass == Pass::backward_weight;
   const memory::desc &from = output ? plan.weights : plan.our_weights, &to = output ? plan.our_weights : plan.weights;
@@ -140,18 +146,21 @@ Plan make_plan(const Problem& problem) {
   return plan;
 }
 
-// The plan of a problem, made at its first use. The oldest knowledge is the least useful: when full, all is dropped.
+// The plan of a problem, made at its first use. When there are too many, all are dropped: shapes that change with every
+// call would otherwise fill the memory.
 std::shared_ptr<const Plan> plan_for(const Problem& problem) {
   static std::mutex mutex;
   static std::map<std::vector<int64_t>, std::shared_ptr<const Plan>> plans;
   const std::lock_guard lock(mutex);
+  const auto found = plans.find(problem.key());
+  if (found != plans.end()) return found->second;
+  const auto plan = std::make_shared<const Plan>(make_plan(problem));
   if (plans.size() >= kMaxPlans) plans.clear();
-  std::shared_ptr<const Plan>& plan = plans[problem.key()];
-  if (!plan) plan = std::make_shared<const Plan>(make_plan(problem));
+  plans.emplace(problem.key(), plan);
   return plan;
 }
 
-// Memory handles of a call. oneDNN's are not const; inputs are only read.
+// oneDNN's handle of memory; it has none for what is only read.
 memory at(const memory::desc& descriptor, const void* data) {
   return memory(descriptor, cpu(), const_cast<void*>(data));
 }

@@ -27,20 +27,33 @@ void parallel_for(int64_t count, int64_t grain, const Body& body) {
 // Elements per piece below which a pointwise loop is not worth a second thread.
 inline constexpr int64_t kPointwiseGrain = 16384;
 
-// Sums term(i) over [0, count) in a fixed order: leaves of 128 terms, then a balanced tree. The error grows with
-// log2(count) instead of count.
+// Sums term(i) over [begin, end) in a fixed order: leaves of up to 256 terms in 16 lanes, which become vector
+// registers, then a balanced tree. The error grows with log2(count) instead of count.
 template <class T, class Term>
 T pairwise_sum(int64_t begin, int64_t end, const Term& term) {
-  if (end - begin <= 128) {
-    T lanes[8] = {};
-    int64_t i = begin;
-    for (; i + 8 <= end; i += 8)
-      for (int lane = 0; lane < 8; ++lane) lanes[lane] += term(i + lane);
-    for (int lane = 0; i < end; ++i, ++lane) lanes[lane] += term(i);
-    return ((lanes[0] + lanes[1]) + (lanes[2] + lanes[3])) + ((lanes[4] + lanes[5]) + (lanes[6] + lanes[7]));
+  constexpr int64_t kLanes = 16, kLeaf = 256;
+  if (end - begin > kLeaf) {
+    const int64_t middle = begin + (end - begin) / 2 / kLanes * kLanes;
+    return pairwise_sum<T>(begin, middle, term) + pairwise_sum<T>(middle, end, term);
   }
-  const int64_t middle = begin + (end - begin) / 2 / 8 * 8;
-  return pairwise_sum<T>(begin, middle, term) + pairwise_sum<T>(middle, end, term);
+  T lanes[kLanes] = {};
+  const int64_t whole = begin + (end - begin) / kLanes * kLanes;
+  for (int64_t i = begin; i < whole; i += kLanes)
+#pragma omp simd
+    for (int64_t lane = 0; lane < kLanes; ++lane) lanes[lane] += term(i + lane);
+  for (int64_t i = whole; i < end; ++i) lanes[i - whole] += term(i);
+  for (int64_t width = kLanes / 2; width > 0; width /= 2)
+    for (int64_t lane = 0; lane < width; ++lane) lanes[lane] += lanes[lane + width];
+  return lanes[0];
+}
+
+// The largest of count > 0 numbers. A NaN may be passed over.
+template <class T>
+T largest(const T* x, int64_t count) {
+  T best = x[0];
+#pragma omp simd reduction(max : best)
+  for (int64_t i = 0; i < count; ++i) best = x[i] > best ? x[i] : best;
+  return best;
 }
 
 // Runs a kernel on f32 copies of its bf16 arguments: inputs are cast up, outputs (View) are cast down and so rounded

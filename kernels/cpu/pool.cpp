@@ -7,6 +7,10 @@ namespace {
 
 constexpr int64_t kBlock = 64;  // channels that are worked on at once
 
+// A position in a window, as wide as the elements, so that one vector mask serves both.
+template <class T>
+using Position = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;
+
 struct Range {
   int64_t begin, end;
 };
@@ -20,12 +24,10 @@ struct Axis {
   Range elements(int64_t window) const {
     return {std::max<int64_t>(0, start(window)), std::min(size, start(window) + kernel)};
   }
-  // The windows that an element is in.
+  // The windows that an element is in: those that start at or before it and end after it.
   Range windows_of(int64_t element) const {
-    const int64_t past_first =
-        element + pad - kernel;  // the last window that ends before the element starts at or before it
-    const int64_t first = past_first < 0 ? 0 : past_first / stride + 1;
-    return {first, std::min(windows, (element + pad) / stride + 1)};
+    const int64_t latest_start = element + pad, too_early = latest_start - kernel;
+    return {too_early < 0 ? 0 : too_early / stride + 1, std::min(windows, latest_start / stride + 1)};
   }
 };
 
@@ -83,13 +85,12 @@ void for_each_window(const Sizes& z, int64_t h, int64_t w, const F& f) {
 template <class T>
 void max_of_window(const Sizes& z, int64_t n, int64_t p, int64_t q, int64_t begin, int64_t count, const T* x, T* y,
                    uint8_t* argmax) {
-  using Index = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;  // as wide as T, so that one mask serves both
   T best[kBlock];
-  Index where[kBlock];
+  Position<T> where[kBlock];
   bool first = true;
   for_each_element(z, n, p, q, [&](int64_t offset, int64_t position) {
     const T* in = x + offset + begin;
-    const Index here = static_cast<Index>(position);
+    const auto here = static_cast<Position<T>>(position);
     if (first) {
       std::copy(in, in + count, best);
       std::fill(where, where + count, here);
@@ -106,6 +107,16 @@ void max_of_window(const Sizes& z, int64_t n, int64_t p, int64_t q, int64_t begi
   const int64_t out = z.y_offset(n, p, q) + begin;
   std::copy(best, best + count, y + out);
   for (int64_t c = 0; c < count; ++c) argmax[out + c] = static_cast<uint8_t>(where[c]);
+}
+
+// sum[c] += dy[c] where argmax[c] is `here`.
+template <class T>
+void add_where(const uint8_t* argmax, Position<T> here, const T* dy, T* sum, int64_t count) {
+#pragma omp simd
+  for (int64_t c = 0; c < count; ++c) {
+    const T value = dy[c];
+    sum[c] += static_cast<Position<T>>(argmax[c]) == here ? value : T(0);
+  }
 }
 
 }  // namespace
@@ -139,10 +150,9 @@ void max_pool2d_backward(CpuContext& ctx, const Pool2d& p, ConstView dy, ConstVi
       T* sum = out + z.x_offset(n, h, w);
       std::fill(sum, sum + z.c, T(0));
       for_each_window(z, h, w, [&](int64_t row, int64_t column) {
-        const int64_t position = (h - z.h.start(row)) * p.kernel_w + w - z.w.start(column);
+        const auto here = static_cast<Position<T>>((h - z.h.start(row)) * p.kernel_w + w - z.w.start(column));
         const int64_t from = z.y_offset(n, row, column);
-#pragma omp simd
-        for (int64_t c = 0; c < z.c; ++c) sum[c] += where[from + c] == position ? upstream[from + c] : T(0);
+        add_where(where + from, here, upstream + from, sum, z.c);
       });
     });
   });

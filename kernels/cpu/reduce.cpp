@@ -1,6 +1,6 @@
 #include "kernels/reduce.h"
 
-#include "kernels/cpu/parallel.h"
+#include "kernels/cpu/ordered_sums.h"
 
 namespace engine {
 namespace {
@@ -14,31 +14,22 @@ struct Extents {
         inner(shape.elements(p.last_axis, shape.rank())) {}
 };
 
-constexpr int64_t kRowsPerPartial = 128;
-
-// Sums of columns: y[i] = scale * sum over r of x[r][i]. Rows are summed in fixed pieces, then the pieces pairwise, so
-// the result does not depend on the number of threads.
+// Sums of columns: y[i] = scale * sum over r of x[r][i].
 template <class T>
 void sum_columns(CpuContext& ctx, int64_t rows, int64_t columns, const T* x, T* y, T scale) {
-  const int64_t pieces = (rows + kRowsPerPartial - 1) / kRowsPerPartial;
-  Scratch scratch(ctx, static_cast<size_t>(pieces * columns) * sizeof(T));
+  Scratch scratch(ctx, static_cast<size_t>(pieces_of(rows) * columns) * sizeof(T));
   T* partial = scratch.as<T>();
-  parallel_for(pieces, std::max<int64_t>(1, kPointwiseGrain / (kRowsPerPartial * columns)),
-               [&](int64_t begin, int64_t end) {
-                 for (int64_t piece = begin; piece < end; ++piece) {
-                   T* sums = partial + piece * columns;
-                   std::fill(sums, sums + columns, T(0));
-                   for (int64_t r = piece * kRowsPerPartial; r < std::min(rows, (piece + 1) * kRowsPerPartial); ++r) {
-                     const T* row = x + r * columns;
+  for_each_piece(rows, columns, [&](int64_t piece, int64_t first, int64_t last) {
+    T* sums = partial + piece * columns;
+    std::fill(sums, sums + columns, T(0));
+    for (int64_t r = first; r < last; ++r) {
+      const T* row = x + r * columns;
 #pragma omp simd
-                     for (int64_t i = 0; i < columns; ++i) sums[i] += row[i];
-                   }
-                 }
-               });
-  for (int64_t step = 1; step < pieces; step *= 2)
-    for (int64_t piece = 0; piece + step < pieces; piece += 2 * step)
-      for (int64_t i = 0; i < columns; ++i) partial[piece * columns + i] += partial[(piece + step) * columns + i];
-  for (int64_t i = 0; i < columns; ++i) y[i] = pieces > 0 ? scale * partial[i] : T(0);
+      for (int64_t i = 0; i < columns; ++i) sums[i] += row[i];
+    }
+  });
+  add_pieces(pieces_of(rows), columns, partial);
+  for (int64_t i = 0; i < columns; ++i) y[i] = rows > 0 ? scale * partial[i] : T(0);
 }
 
 template <class T>

@@ -8,18 +8,9 @@ namespace {
 
 using vector_math::exp;
 
-// A NaN may be passed over here: it makes the row's sum NaN, and so the whole row.
-template <class T>
-T row_max(const T* x, int64_t count) {
-  T best = x[0];
-#pragma omp simd reduction(max : best)
-  for (int64_t i = 0; i < count; ++i) best = x[i] > best ? x[i] : best;
-  return best;
-}
-
 template <class T>
 void softmax_row(Softmax kind, int64_t count, const T* x, T* y) {
-  const T max = row_max(x, count);
+  const T max = largest(x, count);
 #pragma omp simd
   for (int64_t i = 0; i < count; ++i) y[i] = exp(x[i] - max);
   const T sum = pairwise_sum<T>(0, count, [y](int64_t i) { return y[i]; });

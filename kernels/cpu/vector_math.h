@@ -44,9 +44,9 @@ inline float exp(float x) {
 inline float tanh(float x) {
   constexpr float kP[] = {-6.04516510e-3f, 2.09613291e-2f, -5.38432632e-2f, 0.133327188f, -0.333333284f};
   const float size = std::abs(x), z = x * x;
-  const float near = x + x * z * polynomial(kP, z);
+  const float near = size + size * z * polynomial(kP, z);
   const float far = 1.0f - 2.0f / (exp(2.0f * size) + 1.0f);
-  return size < 0.625f ? near : std::copysign(far, x);
+  return std::copysign(size < 0.625f ? near : far, x);
 }
 
 inline float sigmoid(float x) { return 1.0f / (1.0f + exp(-x)); }

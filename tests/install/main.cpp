@@ -5,6 +5,7 @@
 #include "layers/linear.h"
 #include "layers/pool2d.h"
 #include "layers/sequential.h"
+#include "train/optimizer.h"
 using namespace engine;
 
 int main() {
@@ -15,18 +16,19 @@ int main() {
       std::make_shared<layers::Linear>(8, 2, random),
   });
   const ParameterArena arena(model.parameters(), model.buffers());
-  for (int step = 0; step <= 200; ++step) {
+  Optimizer adam(arena, {});
+  for (int step = 1; step <= 200; ++step) {
     const Tensor images = normal({32, 16, 16, 1}, 0.0, 1.0, random);  // (N, H, W, C)
     const Tensor labels = Tensor::zeros({32}, DType::i64);
     for (int n = 0; n < 32; ++n) labels.values<int64_t>()[n] = n % 2;
-    for (int i = 0; i < 32 * 16 * 16; ++i)  // every other column is brighter where the label is 1, else every other row
+    for (int i = 0; i < 32 * 16 * 16; ++i)  // label 1: every other column is brighter; label 0: every other row
       images.values<float>()[i] += (i / 256 % 2 ? i : i / 16) % 2 ? 1.0f : -1.0f;
 
-    const Tensor loss = cross_entropy(model(images), labels);
     arena.zero_grad();
+    const Tensor loss = cross_entropy(model(images), labels);
     loss.backward();
-    for (int64_t i = 0; i < arena.trainable_elements(); ++i)
-      arena.values().values<float>()[i] -= 0.5f * arena.grads().values<float>()[i];
+    adam.begin_step(step, 0.02);  // the learning rate
+    adam.update();
     if (step % 50 == 0) std::cout << "step " << step << "  loss " << loss.item() << '\n';
   }
 }

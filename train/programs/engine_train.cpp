@@ -44,8 +44,7 @@ int body(int argc, char** argv) {
     std::fputs(table.to_toml().c_str(), stdout);
     return exit_code::kOk;
   }
-  resolve(options);
-  return train(options, table.to_toml());
+  return train(options, table);
 }
 
 }  // namespace

@@ -1,0 +1,264 @@
+#include <cmath>
+#include <limits>
+
+#include "engine/autograd.h"
+#include "program_run.h"
+#include "train/data_options.h"
+#include "train/evaluate.h"
+#include "train/trainer.h"
+
+using namespace engine;
+using program_run::TemporaryFolder;
+
+namespace {
+
+ModelFile description(int64_t classes, int64_t frames = 1, int64_t side = 16) {
+  ModelFile file;
+  file.model = "sora-cnn";
+  for (int64_t label = 0; label < classes; ++label) file.classes.push_back(concat("class ", label));
+  file.preprocessing.frames = frames;
+  file.preprocessing.height = file.preprocessing.width = side;
+  file.seed = 3;
+  return file;
+}
+
+// Noise with labels 0, 1, 2, ...: nothing to generalise, but something to learn by heart.
+Batch noise_batch(const ModelFile& file, int64_t clips) {
+  const Preprocessing& p = file.preprocessing;
+  Batch batch;
+  batch.frames = Tensor::empty({clips, frames_to_read(p), p.height, p.width, 3}, DType::u8);
+  Random random(11);
+  for (uint8_t& pixel : batch.frames.values<uint8_t>()) pixel = static_cast<uint8_t>(random.below(256));
+  batch.labels = Tensor::empty({clips}, DType::i64);
+  for (int64_t i = 0; i < clips; ++i) {
+    batch.labels.values<int64_t>()[static_cast<size_t>(i)] = i % static_cast<int64_t>(file.classes.size());
+    batch.items.push_back(i);
+  }
+  return batch;
+}
+
+TrainerOptions constant_rate(double rate) {
+  TrainerOptions options;
+  options.schedule = {.kind = ScheduleKind::constant, .peak = rate};
+  return options;
+}
+
+std::string bytes_of(const Classifier& classifier) { return encode_safetensors(to_tensor_file(classifier.file())); }
+
+// Ten classes of small videos, made once.
+const Splits& videos() {
+  static const TemporaryFolder folder;
+  static const Splits splits = [] {
+    program_run::make_videos(folder / "videos", 2, 1);
+    SplitOptions options;
+    options.val_fraction = 0;
+    return open_splits(folder / "videos", options);
+  }();
+  return splits;
+}
+
+LoaderOptions loader_options(int batch, int workers, bool training) {
+  LoaderOptions options;
+  options.clip = clip_options(description(10, 2).preprocessing);
+  options.batch = batch;
+  options.workers = workers;
+  options.training = options.shuffle = training;
+  options.seed = 5;
+  return options;
+}
+
+ModelFile video_model(double dropout = 0) {
+  ModelFile file = description(0, 2);
+  file.classes = videos().train.classes;
+  file.model_options["dropout"] = std::to_string(dropout);
+  return file;
+}
+
+// The bytes of the model after two epochs.
+std::string trained_bytes(int workers, uint64_t seed) {
+  Classifier classifier(video_model(0.2));
+  TrainerOptions options = constant_rate(1e-3);
+  options.seed = seed;
+  Trainer trainer(classifier, options);
+  Loader loader(videos().train, loader_options(6, workers, true));
+  fit(trainer, loader, nullptr, {.epochs = 2});
+  return bytes_of(classifier);
+}
+
+}  // namespace
+
+TEST_CASE("trainer: learns one batch by heart, with every optimizer") {
+  const auto loss_after = [](OptimizerKind kind, double rate) {
+    const ModelFile file = description(4);
+    Classifier classifier(file);
+    TrainerOptions options = constant_rate(rate);
+    options.optimizer.kind = kind;
+    options.optimizer.clip_norm = 5;
+    Trainer trainer(classifier, options);
+    const Batch batch = noise_batch(file, 8);
+    const double first = trainer.step(batch).loss;
+    CHECK(first == doctest::Approx(std::log(4.0)).epsilon(0.3));
+    double loss = first;
+    for (int step = 0; step < 80 && loss > 0.05; ++step) loss = trainer.step(batch).loss;
+    return loss;
+  };
+  CHECK(loss_after(OptimizerKind::adamw, 3e-3) < 0.05);
+  CHECK(loss_after(OptimizerKind::adam, 3e-3) < 0.05);
+  CHECK(loss_after(OptimizerKind::sgd, 3e-2) < 0.05);
+}
+
+TEST_CASE("trainer: the same seed gives the same bytes, whatever the number of workers") {
+  const std::string expected = trained_bytes(0, 7);
+  CHECK((trained_bytes(0, 7) == expected));
+  CHECK((trained_bytes(1, 7) == expected));
+  CHECK((trained_bytes(4, 7) == expected));
+  CHECK((trained_bytes(0, 8) != expected));
+}
+
+TEST_CASE("trainer: the training loss of an epoch is the mean over clips, not batches") {
+  Classifier classifier(video_model());
+  Trainer trainer(classifier, constant_rate(1e-30));  // the network stays as it is
+  LoaderOptions options = loader_options(16, 0, true);
+  options.clip.frames = 4;  // all of a video, so that nothing is left to chance
+  classifier.description().preprocessing.frames = 4;
+  Loader training(videos().train, options);  // 16 and 4 clips
+  LoaderOptions calm = options;
+  calm.training = calm.shuffle = false;
+  Loader validation(videos().train, calm);
+  const FitResult result = fit(trainer, training, &validation, {.epochs = 1});
+  REQUIRE(result.epochs.size() == 1);
+  CHECK(result.epochs[0].validation.samples() == 20);
+  CHECK(result.epochs[0].train_loss == doctest::Approx(result.epochs[0].validation.loss()).epsilon(1e-5));
+}
+
+TEST_CASE("trainer: steps whose gradients are not finite change nothing, and too many of them are an error") {
+  const ModelFile file = description(2);
+  Classifier classifier(file);
+  TrainerOptions options = constant_rate(1e-2);
+  options.class_weights = Tensor::from({1.0f, std::numeric_limits<float>::quiet_NaN()});
+  Trainer trainer(classifier, options);
+  const Batch batch = noise_batch(file, 4);
+  const std::string before = bytes_of(classifier);
+  for (int step = 0; step < 3; ++step) CHECK(trainer.step(batch).skipped);
+  CHECK((bytes_of(classifier) == before));
+  CHECK(trainer.skipped_steps() == 3);
+  CHECK(trainer.finite());
+  try {
+    trainer.step(batch);
+    FAIL("nothing was thrown");
+  } catch (const Error& error) {
+    CHECK(error.code() == exit_code::kNotFinite);
+    CHECK(std::string(error.what()).find("step 4 (clips 0, 1, 2, ...)") != std::string::npos);
+  }
+}
+
+TEST_CASE("trainer: a network that is not finite is noticed") {
+  Classifier classifier(description(2));
+  const Trainer trainer(classifier, constant_rate(1e-3));
+  CHECK(trainer.finite());
+  classifier.network().parameters().back().tensor.values<float>()[0] = std::numeric_limits<float>::infinity();
+  CHECK(!trainer.finite());
+}
+
+TEST_CASE("trainer: max_steps and `proceed` end a run, the best epoch is told") {
+  Classifier classifier(video_model());
+  Trainer trainer(classifier, constant_rate(1e-4));
+  Loader loader(videos().train, loader_options(8, 0, true));  // 3 batches
+  const FitResult limited = fit(trainer, loader, nullptr, {.epochs = 5, .max_steps = 4});
+  CHECK(trainer.steps() == 4);
+  CHECK(limited.epochs.size() == 2);
+  CHECK(!limited.stopped);
+  CHECK(limited.best_epoch >= 1);
+  int asked = 0;
+  FitHooks hooks;
+  hooks.proceed = [&] { return ++asked < 2; };
+  const FitResult stopped = fit(trainer, loader, nullptr, {.epochs = 5}, hooks);
+  CHECK(stopped.stopped);
+  CHECK(trainer.steps() == 6);
+  CHECK(stopped.best_epoch == 0);
+}
+
+TEST_CASE("evaluate: a clip's logits do not depend on its company, and nothing is recorded") {
+  const ModelFile file = description(3, 2);
+  Classifier classifier(file);
+  classifier.network().train();
+  const Batch batch = noise_batch(file, 5);
+  const int64_t nodes = Node::live();
+  const Tensor together = evaluate_clips(classifier, batch.frames);
+  CHECK(Node::live() == nodes);
+  CHECK(classifier.network().training());
+  for (int64_t n = 0; n < 5; ++n) {
+    const Tensor alone = evaluate_clips(classifier, batch.frames.slice(n, n + 1));
+    for (size_t i = 0; i < 3; ++i)
+      CHECK(alone.values<float>()[i] == together.values<float>()[static_cast<size_t>(n) * 3 + i]);
+  }
+}
+
+TEST_CASE("classifier: what was saved comes back, with classes and preprocessing") {
+  const TemporaryFolder folder;
+  ModelFile file = description(3, 2);
+  file.preprocessing.input = "rgb+diff";
+  Classifier classifier(file);
+  save_model(folder / "model.safetensors", classifier.file());
+  Classifier loaded = Classifier::load(folder / "model.safetensors");
+  CHECK((bytes_of(loaded) == bytes_of(classifier)));
+  CHECK(loaded.description().preprocessing == file.preprocessing);
+  const Batch batch = noise_batch(file, 1);
+  CHECK(evaluate_clips(loaded, batch.frames).values<float>()[0] ==
+        evaluate_clips(classifier, batch.frames).values<float>()[0]);
+}
+
+TEST_CASE("classifier: the network's input is normalised, or the difference of neighbours, or both") {
+  Preprocessing p;
+  p.frames = 2;
+  p.mean = {0.5, 0.5, 0.5};
+  p.deviation = {0.5, 0.5, 0.5};
+  const std::vector<uint8_t> pixels = {0, 0, 0, 255, 255, 255, 0, 255, 0};  // three frames of one pixel
+  const auto input = [&](const char* kind, int64_t frames) {
+    p.input = kind;
+    CHECK(frames_to_read(p) == frames);
+    const Tensor clip = Tensor::from(pixels, {1, 3, 1, 1, 3}).reshape({3, 1, 1, 3}).slice(0, frames);
+    const Tensor x = network_input(clip.reshape({1, frames, 1, 1, 3}), p);
+    CHECK(x.size(1) == 2);
+    CHECK(x.size(4) == input_channels(p));
+    const auto values = x.values<float>();
+    return std::vector<double>(values.begin(), values.end());
+  };
+  const auto close = [](const std::vector<double>& a, const std::vector<double>& b) {
+    REQUIRE(a.size() == b.size());
+    for (size_t i = 0; i < a.size(); ++i) CHECK(a[i] == doctest::Approx(b[i]).epsilon(1e-6));
+  };
+  close(input("rgb", 2), {-1, -1, -1, 1, 1, 1});
+  close(input("diff", 3), {2, 2, 2, -2, 0, -2});
+  close(input("rgb+diff", 3), {1, 1, 1, 2, 2, 2, -1, 1, -1, -2, 0, -2});
+}
+
+TEST_CASE("optimizer: weights decay, biases and frozen parameters do not") {
+  const Tensor weight = Tensor::full({2, 2}, 1.0), bias = Tensor::full({2}, 1.0), frozen = Tensor::full({2, 2}, 1.0);
+  for (const Tensor& each : {weight, bias, frozen}) each.set_requires_grad();
+  const ParameterArena arena({{"weight", weight}, {"bias", bias}, {"frozen", frozen}}, {},
+                             [](const std::string& name) { return name == "frozen"; });
+  for (const OptimizerKind kind : {OptimizerKind::sgd, OptimizerKind::adamw}) {
+    arena.values().copy_from(Tensor::full(arena.values().shape(), 1.0));
+    Optimizer optimizer(arena, {.kind = kind, .weight_decay = 0.1, .momentum = 0});
+    arena.zero_grad();
+    arena.finish_grad();
+    optimizer.begin_step(1, 0.5);
+    optimizer.update();
+    CHECK(!optimizer.skipped());
+    CHECK(optimizer.gradient_norm() == 0);
+    CHECK(weight.values<float>()[3] == doctest::Approx(0.95));
+    CHECK(bias.values<float>()[1] == 1.0f);
+    CHECK(frozen.values<float>()[0] == 1.0f);
+  }
+}
+
+TEST_CASE("data options: balanced class weights make every class count the same") {
+  Dataset dataset;
+  dataset.classes = {"a", "b", "c"};
+  for (const int64_t label : {0, 0, 0, 1}) dataset.samples.push_back({"", label, "", 0});
+  const Tensor weights = balanced_class_weights(dataset);
+  CHECK(weights.values<float>()[0] == doctest::Approx(4.0 / 9));
+  CHECK(weights.values<float>()[1] == doctest::Approx(4.0 / 3));
+  CHECK(weights.values<float>()[2] == 0.0f);
+}

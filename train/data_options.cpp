@@ -1,0 +1,87 @@
+#include "train/data_options.h"
+
+namespace engine {
+namespace {
+
+constexpr int kEvaluationBatch = 8;
+constexpr size_t kClipsToTry = 8;
+
+}  // namespace
+
+Sampling sampling_named(const std::string& name) {
+  if (name == "uniform") return Sampling::uniform;
+  if (name == "dense") return Sampling::dense;
+  throw Error(concat("sampling must be uniform or dense, not '", name, "'"), exit_code::kCheckpoint);
+}
+
+SplitOptions split_options(const TrainOptions& options) {
+  return {.val_fraction = options.val_fraction,
+          .seed = static_cast<uint64_t>(options.seed),
+          .train_list = options.train_list,
+          .val_list = options.val_list,
+          .test_list = options.test_list,
+          .classes_file = options.classes_file};
+}
+
+Preprocessing preprocessing(const TrainOptions& options) {
+  return {.frames = *options.frames,
+          .stride = options.stride,
+          .sampling = options.sampling,
+          .height = options.size->height,
+          .width = options.size->width,
+          .input = options.input,
+          .mean = options.normalize.mean,
+          .deviation = options.normalize.deviation};
+}
+
+ClipOptions clip_options(const Preprocessing& preprocessing) {
+  return {.frames = static_cast<int>(frames_to_read(preprocessing)),
+          .stride = static_cast<int>(preprocessing.stride),
+          .sampling = sampling_named(preprocessing.sampling),
+          .height = static_cast<int>(preprocessing.height),
+          .width = static_cast<int>(preprocessing.width)};
+}
+
+LoaderOptions evaluation_loader(const Preprocessing& preprocessing, int64_t workers) {
+  return {.clip = clip_options(preprocessing),
+          .batch = kEvaluationBatch,
+          .workers = static_cast<int>(workers),
+          .training = false,
+          .shuffle = false,
+          .source = {}};
+}
+
+LoaderOptions training_loader(const TrainOptions& options) {
+  ClipOptions clip = clip_options(preprocessing(options));
+  clip.min_scale = options.min_scale;
+  clip.max_scale = options.max_scale;
+  clip.random_crop = options.random_crop;
+  clip.flip_probability = options.flip ? 0.5 : 0.0;
+  return {.clip = clip,
+          .batch = static_cast<int>(options.batch),
+          .workers = static_cast<int>(*options.workers),
+          .seed = static_cast<uint64_t>(options.seed),
+          .source = {}};
+}
+
+Tensor balanced_class_weights(const Dataset& dataset) {
+  std::vector<double> counts(dataset.classes.size(), 0.0);
+  for (const Sample& sample : dataset.samples) ++counts[static_cast<size_t>(sample.label)];
+  const double fair = static_cast<double>(dataset.samples.size()) / static_cast<double>(counts.size());
+  std::vector<float> weights;
+  for (const double count : counts) weights.push_back(count > 0 ? static_cast<float>(fair / count) : 0.0f);
+  return Tensor::from(weights, {static_cast<int64_t>(weights.size())});
+}
+
+FrameSize picture_size(const Dataset& dataset) {
+  for (size_t i = 0; i < dataset.samples.size() && i < kClipsToTry; ++i) {
+    try {
+      return open_frames(dataset.samples[i].path)->size();
+    } catch (const Error&) {
+      continue;  // the loader decides what a bad clip means
+    }
+  }
+  return {};
+}
+
+}  // namespace engine

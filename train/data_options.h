@@ -1,0 +1,28 @@
+// From the options of a program, or from a trained model, to those of io/.
+#pragma once
+
+#include "io/dataset.h"
+#include "io/loader.h"
+#include "train/classifier.h"
+#include "train/options.h"
+
+namespace engine {
+
+Sampling sampling_named(const std::string& name);
+
+SplitOptions split_options(const TrainOptions& options);
+// The options must be resolved.
+Preprocessing preprocessing(const TrainOptions& options);
+// How clips are read when a model is applied: nothing is drawn.
+ClipOptions clip_options(const Preprocessing& preprocessing);
+LoaderOptions evaluation_loader(const Preprocessing& preprocessing, int64_t workers);
+LoaderOptions training_loader(const TrainOptions& options);
+
+// Weights for the loss that make every class count the same: samples / (classes x samples of the class); classes
+// without samples get 0. (classes) f32; the mean over the samples is 1.
+Tensor balanced_class_weights(const Dataset& dataset);
+
+// The size of the pictures of the first clip that can be opened; 0 x 0 when none can.
+FrameSize picture_size(const Dataset& dataset);
+
+}  // namespace engine

@@ -1,0 +1,48 @@
+// Trained models applied: what engine_predict does.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "train/classifier.h"
+
+namespace engine {
+
+struct Prediction {
+  std::string file;
+  std::vector<double> probabilities;  // one per class
+};
+
+// The videos that `path` stands for: itself when it is a file or a folder of images, else every video in the folder and
+// below it, by name. Throws Error (kNoInput) when it is missing or holds none.
+std::vector<std::string> videos_at(const std::string& path);
+
+// Samples and preprocesses the video as an evaluation does; the result is the same to the bit as there. Throws what
+// reading the video throws.
+Prediction classify(Classifier& classifier, const std::string& file);
+
+// The numbers of the `count` most probable classes, the most probable first.
+std::vector<size_t> top_classes(const std::vector<double>& probabilities, size_t count);
+
+struct ClassifyOptions {
+  std::string model;
+  std::vector<std::string> paths;
+  int64_t top = 1;
+  bool json = false;
+};
+// Prints a table, or one JSON object per video, on stdout. What cannot be read is told on stderr; the others go on.
+// Returns kOk or the code of the first error.
+int classify_files(const ClassifyOptions& options);
+
+struct EvaluateOptions {
+  std::string model, data, split;  // split: train, val, test; empty: test, or val where there is no test part
+  double val_fraction = 0.2;
+  int64_t workers = 1;
+  bool json = false;
+};
+// Prints loss, accuracy, mean class recall, the classes' figures and the confusion matrix on stdout. Throws Error
+// (kCheckpoint) when the classes of the data are not those of the model.
+int evaluate_data(const EvaluateOptions& options);
+
+}  // namespace engine

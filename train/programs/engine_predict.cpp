@@ -1,0 +1,53 @@
+// engine_predict: applies a trained model to videos.
+#include <CLI/CLI.hpp>
+
+#include "train/cli.h"
+#include "train/predict.h"
+
+namespace engine {
+namespace {
+
+int body(int argc, char** argv) {
+  CLI::App app("Applies a model that engine_train made.", "engine_predict");
+  app.footer(
+      "Examples:\n"
+      "  engine_predict classify best.safetensors new.mp4 folder   the class of every video\n"
+      "  engine_predict eval best.safetensors videos               how good the model is on labelled videos");
+  app.require_subcommand(1);
+
+  ClassifyOptions classify;
+  CLI::App* classify_command = app.add_subcommand("classify", "Tells the class of videos");
+  classify_command->footer("Examples:\n  engine_predict classify best.safetensors new.mp4 --top 3");
+  classify_command->add_option("MODEL", classify.model, "The model, a .safetensors file")->required();
+  classify_command->add_option("PATH", classify.paths, "Videos, folders of images, or folders of these")->required();
+  classify_command->add_option("--top", classify.top, "How many classes to tell of each video (default 1)")
+      ->type_name("K")
+      ->check(CLI::Range(int64_t{1}, int64_t{1000000}));
+  classify_command->add_flag("--json", classify.json, "One JSON object a line");
+
+  EvaluateOptions evaluate;
+  CLI::App* evaluate_command = app.add_subcommand("eval", "Judges a model on labelled videos");
+  evaluate_command->footer("Examples:\n  engine_predict eval best.safetensors videos --split val");
+  evaluate_command->add_option("MODEL", evaluate.model, "The model, a .safetensors file")->required();
+  evaluate_command->add_option("DATA", evaluate.data, "Labelled videos, as for engine_train")->required();
+  evaluate_command
+      ->add_option("--split", evaluate.split, "train, val or test (default test; val where there is no test part)")
+      ->check(CLI::IsMember({"train", "val", "test"}));
+  evaluate_command
+      ->add_option("--val-fraction", evaluate.val_fraction,
+                   "As given to engine_train, where it split the validation part off (default 0.2)")
+      ->type_name("X")
+      ->check(CLI::Range(0.0, 0.9));
+  evaluate_command->add_option("--workers", evaluate.workers, "Threads that read videos (default 1)")
+      ->type_name("N")
+      ->check(CLI::Range(int64_t{0}, int64_t{1024}));
+  evaluate_command->add_flag("--json", evaluate.json, "One JSON object");
+
+  if (!parse_command_line(app, argc, argv)) return exit_code::kOk;
+  return *classify_command ? classify_files(classify) : evaluate_data(evaluate);
+}
+
+}  // namespace
+}  // namespace engine
+
+int main(int argc, char** argv) { return engine::run_program("engine_predict", argc, argv, engine::body); }

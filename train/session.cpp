@@ -1,0 +1,205 @@
+#include "train/session.h"
+
+#include <fmt/format.h>
+
+#include <cstdio>
+
+#include "train/chart.h"
+#include "train/data_options.h"
+#include "train/evaluate.h"
+#include "train/report.h"
+#include "train/run_folder.h"
+#include "train/signals.h"
+#include "train/trainer.h"
+
+namespace engine {
+namespace {
+
+constexpr double kMuchWaiting = 0.2;
+
+template <class... Parts>
+void say(fmt::format_string<Parts...> format, Parts&&... parts) {
+  fmt::print(stderr, "{}\n", fmt::format(format, std::forward<Parts>(parts)...));
+}
+
+void print_result(const std::string& line) {
+  fmt::print("{}\n", line);
+  std::fflush(stdout);
+}
+
+void check_device(DeviceChoice device) {
+  if (device != DeviceChoice::cuda) return;
+  const std::string reason = cuda_unavailable_reason();
+  throw Error(reason.empty() ? "device cuda: training on it is not available in this version; use --device cpu"
+                             : concat("device cuda: ", reason, "; use --device cpu"),
+              exit_code::kNoDevice);
+}
+
+ModelFile describe(const TrainOptions& options, const Dataset& dataset) {
+  ModelFile file;
+  file.model = options.model;
+  file.model_options["dropout"] = fmt::format("{}", options.dropout);
+  file.classes = dataset.classes;
+  file.preprocessing = preprocessing(options);
+  file.seed = static_cast<uint64_t>(options.seed);
+  return file;
+}
+
+// One run in one folder.
+class Session {
+ public:
+  Session(const TrainOptions& options, const Splits& splits, Classifier& classifier, const std::string& folder)
+      : options_(options),
+        splits_(splits),
+        classifier_(classifier),
+        folder_(folder, options.force),
+        training_(splits.train, training_loader(options)),
+        trainer_(classifier, trainer_options()) {}
+
+  int run(const std::string& config);
+
+ private:
+  TrainerOptions trainer_options() const;
+  void after_epoch(const EpochReport& report);
+  void warn_about_data(const EpochReport& report) const;
+  void save(const std::string& path, int64_t epoch) const;
+  int save_and_stop(int64_t finished_epochs) const;
+  int test(int64_t best_epoch) const;
+
+  const TrainOptions& options_;
+  const Splits& splits_;
+  Classifier& classifier_;
+  RunFolder folder_;
+  Loader training_;
+  Trainer trainer_;
+  std::vector<EpochReport> reports_;
+  double best_accuracy_ = 0;
+};
+
+TrainerOptions Session::trainer_options() const {
+  TrainerOptions trainer;
+  trainer.optimizer = {.kind = options_.optimizer,
+                       .weight_decay = options_.weight_decay,
+                       .momentum = options_.momentum,
+                       .clip_norm = options_.clip_norm};
+  const int64_t all_steps = training_.size() * options_.epochs;
+  trainer.schedule = {.kind = options_.schedule,
+                      .peak = options_.learning_rate,
+                      .warmup_steps = options_.warmup,
+                      .total_steps = options_.max_steps > 0 ? std::min(all_steps, options_.max_steps) : all_steps,
+                      .drop_every = training_.size() * options_.drop_every,
+                      .drop_factor = options_.drop_factor};
+  trainer.label_smoothing = options_.label_smoothing;
+  if (options_.class_weights == ClassWeights::automatic) trainer.class_weights = balanced_class_weights(splits_.train);
+  trainer.seed = static_cast<uint64_t>(options_.seed);
+  trainer.clips = &splits_.train;
+  return trainer;
+}
+
+int Session::run(const std::string& config) {
+  const StopSignals signals;
+  folder_.write("config.toml", config);
+  std::optional<Loader> validation;
+  if (!splits_.val.samples.empty())
+    validation.emplace(splits_.val, evaluation_loader(classifier_.description().preprocessing, *options_.workers));
+  const FitOptions fit_options{
+      .epochs = options_.epochs, .max_steps = options_.max_steps, .progress = options_.progress};
+  const FitHooks hooks{.proceed = [] { return StopSignals::received() == 0; },
+                       .after_epoch = [this](const EpochReport& report) { after_epoch(report); }};
+  const FitResult result = fit(trainer_, training_, validation ? &*validation : nullptr, fit_options, hooks);
+  if (result.stopped) return save_and_stop(std::ssize(result.epochs));
+  if (!options_.json) fmt::print(stderr, "{}", training_curves(reports_, locale_is_utf8()));
+  if (trainer_.skipped_steps() > 0)
+    say("{} of {} steps were skipped: their gradients were not finite", trainer_.skipped_steps(), trainer_.steps());
+  say("best model: epoch {}, {}", result.best_epoch, folder_.best_model());
+  return splits_.test.samples.empty() ? exit_code::kOk : test(result.best_epoch);
+}
+
+void Session::after_epoch(const EpochReport& report) {
+  reports_.push_back(report);
+  if (!trainer_.finite())
+    throw Error(concat("the network is not finite after epoch ", report.epoch, " (step ", trainer_.steps(),
+                       "); it was not saved, earlier models in ", folder_.path(""), " are kept; try a smaller --lr"),
+                exit_code::kNotFinite);
+  if (report.best) best_accuracy_ = report.validation.samples() > 0 ? report.validation.accuracy() : 0.0;
+  save(folder_.last_model(), report.epoch);
+  if (report.best) save(folder_.best_model(), report.epoch);
+  folder_.write("metrics.csv", metrics_csv(reports_));
+  print_result(options_.json ? epoch_json(report) : epoch_line(report, options_.epochs));
+  warn_about_data(report);
+}
+
+void Session::warn_about_data(const EpochReport& report) const {
+  const LoaderStats& stats = training_.stats();
+  for (const auto& [item, why] : stats.bad)
+    say("warning: a clip was replaced by another of its class: {}: {}",
+        splits_.train.samples[static_cast<size_t>(item)].name, why);
+  const double part = stats.wait_seconds / std::max(report.seconds, 1e-9);
+  if (part > kMuchWaiting)
+    say("warning: {:.0f} % of the epoch went into waiting for clips; try more --workers or smaller videos", 100 * part);
+}
+
+void Session::save(const std::string& path, int64_t epoch) const {
+  ModelFile file = classifier_.file();
+  file.epoch = epoch;
+  file.step = trainer_.steps();
+  file.best_metric = best_accuracy_;
+  save_model(path, file);
+}
+
+int Session::save_and_stop(int64_t finished_epochs) const {
+  const int signal = StopSignals::received();
+  if (!trainer_.finite()) {
+    say("stopped by {} at step {}; the network is not finite and was not saved", signal_name(signal), trainer_.steps());
+    return stop_exit_code(signal);
+  }
+  save(folder_.last_model(), finished_epochs);
+  say("stopped by {} at step {}; saved {}", signal_name(signal), trainer_.steps(), folder_.last_model());
+  return stop_exit_code(signal);
+}
+
+int Session::test(int64_t best_epoch) const {
+  Classifier best = Classifier::load(folder_.best_model());
+  Loader clips(splits_.test, evaluation_loader(best.description().preprocessing, *options_.workers));
+  const Metrics metrics = evaluate(best, clips, [] { return StopSignals::received() == 0; });
+  if (const int signal = StopSignals::received(); signal != 0) {
+    say("stopped by {} in the test; the models of all epochs are saved", signal_name(signal));
+    return stop_exit_code(signal);
+  }
+  if (options_.json) {
+    print_result(metrics_json("test", metrics, best.classes()));
+  } else {
+    print_result(test_line(metrics));
+    say("tested epoch {} on {} clips", best_epoch, metrics.samples());
+  }
+  return exit_code::kOk;
+}
+
+void announce(const TrainOptions& options, const Splits& splits, Classifier& classifier, const std::string& folder) {
+  say("data    {}: {} train, {} val, {} test clips; {} classes", options.data, splits.train.samples.size(),
+      splits.val.samples.size(), splits.test.samples.size(), splits.train.classes.size());
+  if (!splits.how.empty()) say("        {}", splits.how);
+  say("model   {}: {} parameters; input {} frames of {}x{}, {}", options.model, classifier.network().parameter_count(),
+      *options.frames, options.size->height, options.size->width, options.input);
+  say("run     {}; seed {}; cpu, threads {}, workers {}", folder, options.seed, *options.threads, *options.workers);
+}
+
+}  // namespace
+
+int train(TrainOptions& options, const OptionTable& table) {
+  if (options.data.empty())
+    throw Error("no data given: engine_train DATA, where DATA is a folder with a folder of videos per class, or a list",
+                exit_code::kUsage);
+  check_device(options.device);
+  const Splits splits = open_splits(options.data, split_options(options));
+  resolve(options, picture_size(splits.train));
+  set_cpu_threads(static_cast<int>(*options.threads));
+  Classifier classifier(describe(options, splits.train));
+  const std::string folder = options.out.empty() ? default_run_folder(options.data, options.model) : options.out;
+  options.out = folder;
+  announce(options, splits, classifier, folder);
+  if (options.dry_run) return exit_code::kOk;
+  return Session(options, splits, classifier, folder).run(table.to_toml());
+}
+
+}  // namespace engine
