@@ -2,7 +2,8 @@
 
 #include <mutex>
 
-#include "io/frame_source.h"
+#include "engine/tensor.h"
+#include "io/text.h"
 
 extern "C" {
 #include <libavcodec/avcodec.h>
@@ -52,9 +53,8 @@ void prepare_library() {
 void Watch::check(const std::string& path) const {
   if (stop_.stop_requested()) throw Error("reading stopped on request", exit_code::kStopped);
   if (ended())
-    throw Error(
-        concat(printable(path), ": no progress for ", limit_.count(), " s; the file or its storage is too slow"),
-        exit_code::kData);
+    throw Error(concat(escaped(path), ": no progress for ", limit_.count(), " s; the file or its storage is too slow"),
+                exit_code::kData);
 }
 
 }  // namespace engine::av

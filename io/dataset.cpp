@@ -12,6 +12,7 @@
 #include "engine/random.h"
 #include "io/frame_folder.h"
 #include "io/list_file.h"
+#include "io/text.h"
 
 namespace engine {
 
@@ -43,7 +44,7 @@ std::vector<std::string> names_in(const fs::path& folder) {
   std::vector<std::string> names;
   for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error))
     if (const std::string name = entry->path().filename().string(); !name.starts_with('.')) names.push_back(name);
-  if (error) refuse(concat(printable(folder.string()), ": ", error.message()), exit_code::kNoInput);
+  if (error) refuse(concat(escaped(folder.string()), ": ", error.message()), exit_code::kNoInput);
   std::ranges::sort(names);
   return names;
 }
@@ -58,7 +59,7 @@ bool holds_images(const fs::path& folder) { return std::ranges::any_of(names_in(
 
 // For messages about one clip: `list:line: name`, or its name.
 std::string place_of(const Dataset& dataset, const Sample& sample) {
-  return sample.line > 0 ? concat(printable(dataset.source), ":", sample.line, ": ", sample.name) : sample.name;
+  return sample.line > 0 ? concat(escaped(dataset.source), ":", sample.line, ": ", sample.name) : sample.name;
 }
 
 // ---- a folder per class ----
@@ -67,14 +68,14 @@ void add_class_folder(Dataset& dataset, const fs::path& root, const std::string&
   const size_t before = dataset.samples.size();
   for (const std::string& child : names_in(root / name)) {
     const fs::path path = root / name / child;
-    const std::string shown = printable(name + "/" + child);
+    const std::string shown = escaped(name + "/" + child);
     const bool folder = is_folder(path);
     if (folder && !holds_images(path))
-      refuse(concat(printable(path.string()), ": a folder in a class folder must hold PNG or JPEG frames of one clip"));
+      refuse(concat(escaped(path.string()), ": a folder in a class folder must hold PNG or JPEG frames of one clip"));
     if (folder || is_video_name(child)) dataset.samples.push_back({path.string(), label, shown, 0});
   }
   if (dataset.samples.size() == before)
-    refuse(concat(printable((root / name).string()),
+    refuse(concat(escaped((root / name).string()),
                   ": no clip in this class folder; videos with a usual ending (.mp4, .mkv, .avi, .webm, .mov, ...) or "
                   "folders of images are expected"));
 }
@@ -84,12 +85,12 @@ Dataset read_class_folders(const fs::path& root, const std::vector<std::string>&
   Dataset dataset{{}, classes, root.string()};
   const std::vector<std::string> folders = folders_in(root);
   if (folders.empty())
-    refuse(concat(printable(root.string()), ": no class folders; put the clips of each class in a folder of its own"));
+    refuse(concat(escaped(root.string()), ": no class folders; put the clips of each class in a folder of its own"));
   if (classes.empty()) dataset.classes = folders;
   for (const std::string& name : folders) {
     const auto found = std::ranges::find(dataset.classes, name);
     if (found == dataset.classes.end())
-      refuse(concat(printable((root / name).string()), ": there is no such class in train"));
+      refuse(concat(escaped((root / name).string()), ": there is no such class in train"));
     add_class_folder(dataset, root, name, found - dataset.classes.begin());
   }
   return dataset;
@@ -148,11 +149,11 @@ std::vector<std::string> classes_of(const std::string& file, const std::vector<L
   for (const ListEntry& entry : entries) {
     const std::optional<int64_t> number = parse_number(entry.label);
     if (number && (*number < 0 || *number >= kMaxClasses))
-      refuse(concat(printable(file), ":", entry.line, ": label ", *number, " is not from 0 to ", kMaxClasses - 1));
+      refuse(concat(escaped(file), ":", entry.line, ": label ", *number, " is not from 0 to ", kMaxClasses - 1));
     if (number) largest = std::max(largest, *number);
     if (!number) names.insert(entry.label);
     if (largest >= 0 && !names.empty())
-      refuse(concat(printable(file), ":", entry.line, ": label \"", printable(entry.label),
+      refuse(concat(escaped(file), ":", entry.line, ": label \"", escaped(entry.label),
                     "\": this list mixes numbers and names; use one of them"));
   }
   std::vector<std::string> classes(names.begin(), names.end());
@@ -163,12 +164,11 @@ std::vector<std::string> classes_of(const std::string& file, const std::vector<L
 int64_t label_of(const std::string& file, const ListEntry& entry, const std::vector<std::string>& classes) {
   if (const std::optional<int64_t> number = parse_number(entry.label)) {
     if (*number >= 0 && *number < std::ssize(classes)) return *number;
-    refuse(
-        concat(printable(file), ":", entry.line, ": label ", *number, " is not from 0 to ", std::ssize(classes) - 1));
+    refuse(concat(escaped(file), ":", entry.line, ": label ", *number, " is not from 0 to ", std::ssize(classes) - 1));
   }
   const auto named = std::ranges::find(classes, entry.label);
   if (named == classes.end())
-    refuse(concat(printable(file), ":", entry.line, ": label \"", printable(entry.label),
+    refuse(concat(escaped(file), ":", entry.line, ": label \"", escaped(entry.label),
                   "\" is neither a number nor the name of a class"));
   return named - classes.begin();
 }
@@ -176,20 +176,20 @@ int64_t label_of(const std::string& file, const ListEntry& entry, const std::vec
 // Fills `classes` when it is empty.
 Dataset read_list_dataset(const std::string& file, std::vector<std::string>& classes) {
   const std::vector<ListEntry> entries = read_list(file);
-  if (entries.empty()) refuse(concat(printable(file), ": no clip in this list"));
+  if (entries.empty()) refuse(concat(escaped(file), ": no clip in this list"));
   if (classes.empty()) classes = classes_of(file, entries);
   Dataset dataset{{}, classes, file};
   const fs::path folder = fs::path(file).parent_path();
   for (const ListEntry& entry : entries)
     dataset.samples.push_back(
-        {(folder / entry.path).string(), label_of(file, entry, classes), printable(entry.path), entry.line});
+        {(folder / entry.path).string(), label_of(file, entry, classes), escaped(entry.path), entry.line});
   return dataset;
 }
 
 Splits open_lists(const SplitOptions& lists) {
   std::vector<std::string> classes;
   if (!lists.classes_file.empty()) classes = read_classes(lists.classes_file);
-  const auto name_of = [](const std::string& file) { return printable(fs::path(file).filename().string()); };
+  const auto name_of = [](const std::string& file) { return escaped(fs::path(file).filename().string()); };
   Splits splits;
   splits.train = read_list_dataset(lists.train_list, classes);
   splits.how = "lists " + name_of(lists.train_list);
@@ -259,7 +259,7 @@ void check_classes(const Dataset& train) {
   std::set<int64_t> labels;
   for (const Sample& sample : train.samples) labels.insert(sample.label);
   if (labels.size() < 2)
-    refuse(concat(printable(train.source), ": needs at least two classes with clips to train on, has ", labels.size()));
+    refuse(concat(escaped(train.source), ": needs at least two classes with clips to train on, has ", labels.size()));
 }
 
 // Moves a share of every class from train to val: the nearest whole number, at least 1 where there are 2 clips or more.
@@ -301,10 +301,10 @@ Splits open_splits(const std::string& path, const SplitOptions& options) {
     refuse(concat("the validation fraction is ", options.val_fraction, "; it must be from 0 to below 1"),
            exit_code::kUsage);
   if (!is_folder(path) && !is_file(path))
-    refuse(concat(printable(path), ": no such folder or list"), exit_code::kNoInput);
+    refuse(concat(escaped(path), ": no such folder or list"), exit_code::kNoInput);
   const SplitOptions lists = find_lists(path, options);
   if (lists.train_list.empty() && !(lists.val_list + lists.test_list + lists.classes_file).empty())
-    refuse(concat(printable(path), ": lists for other parts were given, but none to train on"), exit_code::kUsage);
+    refuse(concat(escaped(path), ": lists for other parts were given, but none to train on"), exit_code::kUsage);
   Splits splits = lists.train_list.empty() ? open_folders(path) : open_lists(lists);
   const Parts parts = {&splits.train, &splits.val, &splits.test};
   check_classes(splits.train);

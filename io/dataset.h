@@ -29,7 +29,7 @@ struct SplitOptions {
   double val_fraction = 0.2;  // of train, when there is no validation part; 0 for none
   uint64_t seed = 0;
   // Instead of what is found at the path; paths in a list are relative to the folder of the list.
-  std::string train_list, val_list, test_list, classes_file;
+  std::string train_list = {}, val_list = {}, test_list = {}, classes_file = {};
 };
 
 // True for names that end as those of video files do.

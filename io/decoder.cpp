@@ -1,4 +1,5 @@
 #include "io/decoder.h"
+#include "io/text.h"
 
 #include <algorithm>
 
@@ -28,7 +29,7 @@ Decoder::Decoder(const std::string& path, const AVCodecParameters& parameters, i
   const bool known = std::ranges::find(kCodecs, parameters.codec_id) != std::end(kCodecs);
   const AVCodec* codec = known ? avcodec_find_decoder(parameters.codec_id) : nullptr;
   if (!codec)
-    throw Error(concat(printable(path), ": no decoder here for its codec ", codec_name(parameters),
+    throw Error(concat(escaped(path), ": no decoder here for its codec ", codec_name(parameters),
                        "; convert it to H.264 with ffmpeg"),
                 exit_code::kData);
   context_.reset(avcodec_alloc_context3(codec));
@@ -40,7 +41,7 @@ Decoder::Decoder(const std::string& path, const AVCodecParameters& parameters, i
   context_->has_b_frames = std::max(context_->has_b_frames, reorder_depth);
   if (code >= 0) code = avcodec_open2(context_.get(), codec, nullptr);
   if (code < 0)
-    throw Error(concat(printable(path), ": the ", codec->name, " decoder refuses it: ", error_text(code)),
+    throw Error(concat(escaped(path), ": the ", codec->name, " decoder refuses it: ", error_text(code)),
                 exit_code::kData);
 }
 

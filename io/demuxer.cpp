@@ -1,4 +1,5 @@
 #include "io/demuxer.h"
+#include "io/text.h"
 
 #include <algorithm>
 #include <array>
@@ -41,20 +42,18 @@ std::string head_of_regular_file(const std::string& path) {
   std::error_code error;
   const fs::file_status status = fs::status(path, error);
   if (status.type() == fs::file_type::not_found)
-    throw Error(concat(printable(path), ": no such file"), exit_code::kNoInput);
-  if (error) throw Error(concat(printable(path), ": ", error.message()), exit_code::kNoInput);
+    throw Error(concat(escaped(path), ": no such file"), exit_code::kNoInput);
+  if (error) throw Error(concat(escaped(path), ": ", error.message()), exit_code::kNoInput);
   if (fs::is_directory(status))
-    throw Error(concat(printable(path), ": is a folder, not a video file"), exit_code::kNoInput);
-  if (!fs::is_regular_file(status))
-    throw Error(concat(printable(path), ": is not a regular file"), exit_code::kNoInput);
+    throw Error(concat(escaped(path), ": is a folder, not a video file"), exit_code::kNoInput);
+  if (!fs::is_regular_file(status)) throw Error(concat(escaped(path), ": is not a regular file"), exit_code::kNoInput);
   std::ifstream file(path, std::ios::binary);
-  if (!file)
-    throw Error(concat(printable(path), ": cannot be opened (", std::strerror(errno), ")"), exit_code::kNoInput);
+  if (!file) throw Error(concat(escaped(path), ": cannot be opened (", std::strerror(errno), ")"), exit_code::kNoInput);
   std::string head(32, '\0');
   file.read(head.data(), static_cast<std::streamsize>(head.size()));
-  if (file.bad()) throw Error(concat(printable(path), ": cannot be read"), exit_code::kNoInput);
+  if (file.bad()) throw Error(concat(escaped(path), ": cannot be read"), exit_code::kNoInput);
   head.resize(static_cast<size_t>(file.gcount()));
-  if (head.empty()) throw Error(concat(printable(path), ": empty file (0 bytes)"), exit_code::kData);
+  if (head.empty()) throw Error(concat(escaped(path), ": empty file (0 bytes)"), exit_code::kData);
   return head;
 }
 
@@ -115,7 +114,7 @@ Demuxer::~Demuxer() = default;
 
 void Demuxer::refuse(const std::string& why) const {
   watch_.check(path_);
-  throw Error(concat(printable(path_), ": ", why), exit_code::kData);
+  throw Error(concat(escaped(path_), ": ", why), exit_code::kData);
 }
 
 void Demuxer::open() {
@@ -133,10 +132,10 @@ void Demuxer::open() {
   const int code = avformat_open_input(&context, ("file:" + path_).c_str(), nullptr, &settings.entries);
   context_.reset(context);
   if (code >= 0) return;
-  if (code == AVERROR(ENOMEM)) throw Error(concat(printable(path_), ": out of memory"), exit_code::kMemory);
+  if (code == AVERROR(ENOMEM)) throw Error(concat(escaped(path_), ": out of memory"), exit_code::kMemory);
   if (head_.size() >= 8 && head_.compare(4, 4, "ftyp") == 0)
     refuse("damaged or cut off: the index (moov) is missing; copy or download the file again");
-  refuse(concat("not a video that can be read here (starts with \"", printable(head_, 16), "\")"));
+  refuse(concat("not a video that can be read here (starts with \"", escaped(head_, 16), "\")"));
 }
 
 void Demuxer::probe(const SourceOptions& options) {

@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include "io/decoder.h"
+#include "io/text.h"
 
 extern "C" {
 #include <libavcodec/avcodec.h>
@@ -52,15 +53,15 @@ AVCodecID codec_of(const std::string& bytes) {
 std::string read_bytes(const std::string& path) {
   std::error_code error;
   if (!fs::is_regular_file(path, error))
-    throw Error(concat(printable(path), ": missing or not a regular file"), exit_code::kNoInput);
+    throw Error(concat(escaped(path), ": missing or not a regular file"), exit_code::kNoInput);
   std::ifstream file(path, std::ios::binary | std::ios::ate);
-  if (!file) throw Error(concat(printable(path), ": cannot be opened"), exit_code::kNoInput);
+  if (!file) throw Error(concat(escaped(path), ": cannot be opened"), exit_code::kNoInput);
   const auto bytes = static_cast<int64_t>(file.tellg());
   if (bytes > kMaxImageBytes)
-    throw Error(concat(printable(path), ": ", bytes, " bytes are too many for one image"), exit_code::kData);
+    throw Error(concat(escaped(path), ": ", bytes, " bytes are too many for one image"), exit_code::kData);
   std::string content(static_cast<size_t>(bytes), '\0');
   file.seekg(0).read(content.data(), bytes);
-  if (!file) throw Error(concat(printable(path), ": cannot be read"), exit_code::kNoInput);
+  if (!file) throw Error(concat(escaped(path), ": cannot be read"), exit_code::kNoInput);
   return content;
 }
 
@@ -73,7 +74,7 @@ av::Owned<AVFrame> decode_image(const std::string& path, int64_t max_pixels) {
   parameters->codec_type = AVMEDIA_TYPE_VIDEO;
   parameters->codec_id = codec_of(bytes);
   if (parameters->codec_id == AV_CODEC_ID_NONE)
-    throw Error(concat(printable(path), ": neither PNG nor JPEG (starts with \"", printable(bytes, 16), "\")"),
+    throw Error(concat(escaped(path), ": neither PNG nor JPEG (starts with \"", escaped(bytes, 16), "\")"),
                 exit_code::kData);
   const av::Owned<AVPacket> packet = av::make_packet();
   if (av_new_packet(packet.get(), static_cast<int>(bytes.size())) < 0)
@@ -84,7 +85,7 @@ av::Owned<AVFrame> decode_image(const std::string& path, int64_t max_pixels) {
   decoder.drain();
   av::Owned<AVFrame> frame = av::make_frame();
   if (!decoder.receive(*frame))
-    throw Error(concat(printable(path), ": the image is damaged or larger than ", max_pixels, " pixels"),
+    throw Error(concat(escaped(path), ": the image is damaged or larger than ", max_pixels, " pixels"),
                 exit_code::kData);
   return frame;
 }
@@ -101,8 +102,8 @@ FrameFolder::FrameFolder(const std::string& path, const SourceOptions& options) 
   std::error_code error;
   for (fs::directory_iterator entry(path, error), end; !error && entry != end; entry.increment(error))
     if (is_image_name(entry->path().filename().string())) files_.push_back(entry->path().filename().string());
-  if (error) throw Error(concat(printable(path), ": ", error.message()), exit_code::kNoInput);
-  if (files_.empty()) throw Error(concat(printable(path), ": no PNG or JPEG image in this folder"), exit_code::kData);
+  if (error) throw Error(concat(escaped(path), ": ", error.message()), exit_code::kNoInput);
+  if (files_.empty()) throw Error(concat(escaped(path), ": no PNG or JPEG image in this folder"), exit_code::kData);
   std::ranges::sort(files_, natural_less);
   const av::Owned<AVFrame> first = decode_image(path_ + "/" + files_[0], options_.max_pixels);
   size_ = {first->width, first->height};
@@ -115,7 +116,7 @@ void FrameFolder::read_frames(std::span<const int64_t> indices, FrameSize size, 
   av::Converter converter;
   std::vector<std::pair<int64_t, size_t>> requests;
   for (const int64_t index : indices) {
-    ENGINE_CHECK(index >= 0 && index < frame_count(), printable(path_), ": frame ", index, " asked for, but there are ",
+    ENGINE_CHECK(index >= 0 && index < frame_count(), escaped(path_), ": frame ", index, " asked for, but there are ",
                  frame_count());
     requests.emplace_back(index, requests.size());
   }

@@ -46,9 +46,6 @@ class FrameSource {
 // neither.
 std::unique_ptr<FrameSource> open_frames(const std::string& path, const SourceOptions& options = {});
 
-// For messages: text of strangers with control characters and broken UTF-8 made visible, cut at `limit` bytes.
-std::string printable(std::string_view text, size_t limit = 4096);
-
 // Throws unless `rgb` has room for `frames` pictures of `size`.
 void check_room(const std::string& path, size_t frames, FrameSize size, std::span<const uint8_t> rgb);
 

@@ -17,6 +17,7 @@ using Bytes = std::span<const uint8_t>;
 
 // Up to this build x264 coded 4:4:4 in a way of its own. Decoders go by its name, which only the first packet carries.
 constexpr int kLastOldBuild = 150;
+constexpr int kHigh444Predictive = 244;  // profile_idc, ITU-T H.264, A.2
 
 bool is_from_old_x264(Bytes packet) {
   constexpr std::string_view kName = "x264 - core ";
@@ -66,8 +67,7 @@ std::optional<uint32_t> slice_type(Bytes slice) {
 
 }  // namespace
 
-H264Entries::H264Entries(const AVCodecParameters& parameters)
-    : is_444_(parameters.profile == FF_PROFILE_H264_HIGH_444_PREDICTIVE) {
+H264Entries::H264Entries(const AVCodecParameters& parameters) : is_444_(parameters.profile == kHigh444Predictive) {
   constexpr uint8_t kConfigurationVersion = 1;  // of an avcC record, ISO/IEC 14496-15
   if (parameters.extradata_size > 4 && parameters.extradata[0] == kConfigurationVersion)
     length_bytes_ = (parameters.extradata[4] & 3) + 1;

@@ -5,7 +5,8 @@
 #include <fstream>
 #include <string_view>
 
-#include "io/frame_source.h"
+#include "engine/tensor.h"
+#include "io/text.h"
 
 namespace engine {
 
@@ -21,7 +22,7 @@ struct Line {
 };
 
 [[noreturn]] void refuse(const std::string& file, int line, const std::string& why) {
-  throw Error(concat(printable(file), ":", line, ": ", why), exit_code::kData);
+  throw Error(concat(escaped(file), ":", line, ": ", why), exit_code::kData);
 }
 
 std::string trim(std::string text, std::string_view characters) {
@@ -34,11 +35,11 @@ std::string trim(std::string text, std::string_view characters) {
 std::vector<Line> read_lines(const std::string& file) {
   std::error_code error;
   if (!std::filesystem::is_regular_file(file, error))
-    throw Error(concat(printable(file), ": no such file"), exit_code::kNoInput);
+    throw Error(concat(escaped(file), ": no such file"), exit_code::kNoInput);
   if (std::filesystem::file_size(file, error) > kMaxBytes)
-    throw Error(concat(printable(file), ": larger than 1 GiB; this is no list"), exit_code::kData);
+    throw Error(concat(escaped(file), ": larger than 1 GiB; this is no list"), exit_code::kData);
   std::ifstream stream(file, std::ios::binary);
-  if (!stream) throw Error(concat(printable(file), ": cannot be opened"), exit_code::kNoInput);
+  if (!stream) throw Error(concat(escaped(file), ": cannot be opened"), exit_code::kNoInput);
   std::vector<Line> lines;
   std::string text;
   for (int number = 1; std::getline(stream, text); ++number) {
@@ -48,7 +49,7 @@ std::vector<Line> read_lines(const std::string& file) {
     text = trim(text, " \t\r");
     if (!text.empty() && text[0] != '#') lines.push_back({text, number});
   }
-  if (stream.bad()) throw Error(concat(printable(file), ": cannot be read"), exit_code::kNoInput);
+  if (stream.bad()) throw Error(concat(escaped(file), ": cannot be read"), exit_code::kNoInput);
   return lines;
 }
 
@@ -93,7 +94,7 @@ std::vector<std::string> read_classes(const std::string& file) {
   for (const auto& [text, number] : read_lines(file)) {
     const std::string name = unquote(file, number, text);
     if (std::ranges::find(names, name) != names.end())
-      refuse(file, number, concat("class \"", printable(name), "\" is there twice"));
+      refuse(file, number, concat("class \"", escaped(name), "\" is there twice"));
     names.push_back(name);
   }
   return names;

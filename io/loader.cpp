@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "engine/random.h"
+#include "io/text.h"
 
 namespace engine {
 
@@ -98,7 +99,7 @@ Loader::Impl::Impl(const Dataset& data, const LoaderOptions& given) : dataset(da
   check_range("batch", options.batch, 1, kMaxBatch);
   check_range("workers", options.workers, 0, kMaxWorkers);
   check_range("queue", options.queue, 1, kMaxQueue);
-  if (dataset.samples.empty()) throw Error(concat("loader: no clips in ", printable(dataset.source)), exit_code::kData);
+  if (dataset.samples.empty()) throw Error(concat("loader: no clips in ", escaped(dataset.source)), exit_code::kData);
   clip_bytes = static_cast<size_t>(options.clip.frames) * FrameSize{options.clip.width, options.clip.height}.bytes();
   members.resize(dataset.classes.size());
   for (int64_t item = 0; item < std::ssize(dataset.samples); ++item)

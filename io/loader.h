@@ -18,7 +18,7 @@ enum class BadClip {
 };
 
 struct LoaderOptions {
-  ClipOptions clip;
+  ClipOptions clip = {};
   int batch = 8;
   int workers = 2;       // threads that decode; 0 decodes on the calling thread
   int queue = 4;         // batches decoded ahead at most
@@ -27,7 +27,7 @@ struct LoaderOptions {
   bool drop_last = false;  // leaves out the last batch when it is not full
   uint64_t seed = 0;
   BadClip on_bad = BadClip::replace;
-  SourceOptions source;
+  SourceOptions source = {};  // its stop token is the loader's own
 };
 
 struct Batch {

@@ -5,6 +5,7 @@
 #include <span>
 
 #include "io/h264.h"
+#include "io/text.h"
 
 extern "C" {
 #include <libavcodec/avcodec.h>
@@ -122,12 +123,11 @@ void PacketReader::scan() {
     if (key && codec == AV_CODEC_ID_H264) key = h264.is_entry(bytes, list_.packets.empty());
     list_.packets.push_back({packet->pts, packet->dts, packet->size, key, gives_frame(*packet, codec)});
     if (std::ssize(list_.packets) > kMaxPackets)
-      throw Error(concat(printable(path_), ": more than ", kMaxPackets, " packets; cut the video into parts"),
+      throw Error(concat(escaped(path_), ": more than ", kMaxPackets, " packets; cut the video into parts"),
                   exit_code::kData);
   }
   if (list_.packets.empty())
-    throw Error(concat(printable(path_), ": no pictures in this file; it is cut off or only a header"),
-                exit_code::kData);
+    throw Error(concat(escaped(path_), ": no pictures in this file; it is cut off or only a header"), exit_code::kData);
   list_.ordered = order_by_time(list_);
   if (list_.ordered) {
     const int64_t first = list_.packets[static_cast<size_t>(list_.frames[0])].pts;
@@ -193,7 +193,7 @@ bool PacketReader::read(AVPacket& packet) {
     pass_to(number);
     same = fetch(packet);
   }
-  if (!same) throw Error(concat(printable(path_), ": the file changed while it was read"), exit_code::kData);
+  if (!same) throw Error(concat(escaped(path_), ": the file changed while it was read"), exit_code::kData);
   packet.pts = position_++;
   packet.dts = AV_NOPTS_VALUE;
   return true;

@@ -5,6 +5,7 @@
 
 #include "io/decoder.h"
 #include "io/packet_reader.h"
+#include "io/text.h"
 
 extern "C" {
 #include <libavcodec/avcodec.h>
@@ -135,7 +136,7 @@ bool VideoReader::Impl::next_picture() {
     }
   }
   end_pass();
-  if (given == 0) throw Error(concat(printable(path), ": not one frame can be decoded"), exit_code::kData);
+  if (given == 0) throw Error(concat(escaped(path), ": not one frame can be decoded"), exit_code::kData);
   return false;
 }
 
@@ -145,7 +146,7 @@ std::vector<Request> VideoReader::Impl::plan(std::span<const int64_t> indices) c
   const int64_t count = std::ssize(list().frames);
   for (const int64_t index : indices) {
     if (index < 0 || index >= count)
-      throw Error(concat(printable(path), ": frame ", index, " asked for, but the video has ", count));
+      throw Error(concat(escaped(path), ": frame ", index, " asked for, but the video has ", count));
     const int64_t number = list().frames[static_cast<size_t>(index)];
     requests.push_back({number, list().start_for(number), requests.size()});
   }
@@ -216,7 +217,7 @@ void VideoReader::Impl::read_group(std::span<Request> group, FrameSize size, std
   int64_t first = list().packets[static_cast<size_t>(group[0].packet)].frame;
   for (const Request& request : group)
     first = std::min(first, list().packets[static_cast<size_t>(request.packet)].frame);
-  throw Error(concat(printable(path), ": frame ", first, " of ", list().frames.size(),
+  throw Error(concat(escaped(path), ": frame ", first, " of ", list().frames.size(),
                      " cannot be decoded; the file is damaged or cut off there"),
               exit_code::kData);
 }

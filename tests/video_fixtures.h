@@ -89,6 +89,9 @@ inline int number_shown(const uint8_t* rgb, FrameSize size) {
 
 constexpr FrameSize kSmall{160, 96};
 
+// H.264 with three B-frames in a row and a key frame every twelve.
+constexpr const char* kX264 = "-c:v libx264 -preset veryfast -pix_fmt yuv420p -g 12 -bf 3 -x264-params b-adapt=0 ";
+
 // A video of `frames` such pictures, 25 a second; `encoding` are ffmpeg's arguments for the output.
 inline void make_video(const std::string& path, int frames, const std::string& encoding, FrameSize size = kSmall) {
   std::string input;
@@ -96,6 +99,12 @@ inline void make_video(const std::string& path, int frames, const std::string& e
   ffmpeg("-f rawvideo -pix_fmt rgb24 -r 25 -s " + std::to_string(size.width) + "x" + std::to_string(size.height) +
              " -i - " + encoding + " '" + path + "'",
          input);
+}
+
+inline std::vector<Frame> decode_all(VideoReader& reader, FrameSize size = {}) {
+  std::vector<Frame> frames;
+  for (Frame frame; reader.next(frame, size);) frames.push_back(frame);
+  return frames;
 }
 
 // The code of the Error that `f` throws, and its message; -1 when it throws none.

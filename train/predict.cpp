@@ -8,6 +8,7 @@
 #include <numeric>
 
 #include "io/frame_folder.h"
+#include "io/text.h"
 #include "train/data_options.h"
 #include "train/evaluate.h"
 #include "train/output.h"
@@ -46,7 +47,7 @@ void collect_videos(const fs::path& folder, std::vector<std::string>& videos) {
 
 size_t widest(const std::string& title, const std::vector<std::string>& texts) {
   size_t width = title.size();
-  for (const std::string& text : texts) width = std::max(width, printable(text).size());
+  for (const std::string& text : texts) width = std::max(width, escaped(text).size());
   return width;
 }
 
@@ -58,7 +59,7 @@ class Table {
   void header() const { row("file", "class", "probability"); }
   void row(const std::string& file, const std::string& name, const std::string& probability) const {
     print_out(
-        fmt::format("{:<{}}  {:<{}}  {}\n", printable(file), file_width_, printable(name), class_width_, probability));
+        fmt::format("{:<{}}  {:<{}}  {}\n", escaped(file), file_width_, escaped(name), class_width_, probability));
   }
 
  private:
@@ -103,11 +104,11 @@ void check_classes(const Classifier& classifier, const Dataset& data, const std:
 
 std::vector<std::string> videos_at(const std::string& path) {
   std::error_code ignored;
-  if (!fs::exists(path, ignored)) throw Error(concat(printable(path), ": no such file"), exit_code::kNoInput);
+  if (!fs::exists(path, ignored)) throw Error(concat(escaped(path), ": no such file"), exit_code::kNoInput);
   if (!fs::is_directory(path, ignored) || holds_images(path)) return {path};
   std::vector<std::string> videos;
   collect_videos(path, videos);
-  if (videos.empty()) throw Error(concat(printable(path), ": no video in this folder"), exit_code::kNoInput);
+  if (videos.empty()) throw Error(concat(escaped(path), ": no video in this folder"), exit_code::kNoInput);
   return videos;
 }
 
