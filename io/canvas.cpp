@@ -8,7 +8,6 @@ namespace engine {
 
 namespace {
 
-constexpr float kDark = 0.06f, kLight = 0.94f;  // the range of luma of what stands out from a backdrop
 constexpr float kTurn = 2.0f * std::numbers::pi_v<float>;
 
 float uniform(Random& random, double low, double high) { return static_cast<float>(random.uniform(low, high)); }
@@ -68,12 +67,6 @@ Color random_color(Random& random) {
 Color random_color(Random& random, float low, float high) {
   const float target = uniform(random, low, high);
   return with_luma(random_color(random), target);
-}
-
-Color random_contrast(Random& random, float other, float distance) {
-  const float below = std::max(other - distance - kDark, 0.0f), above = std::max(kLight - other - distance, 0.0f);
-  const bool darker = uniform(random, 0, 1) * (below + above) < below;
-  return darker ? random_color(random, kDark, kDark + below) : random_color(random, kLight - above, kLight);
 }
 
 void Canvas::draw(Figure figure, const Placement& placement, Color color, float opacity) {

@@ -21,8 +21,6 @@ float luma(Color color);  // BT.601 weights
 Color random_color(Random& random);
 // With a luma uniform in low .. high.
 Color random_color(Random& random, float low, float high);
-// A colour whose luma is at least `distance` (below 0.44) away from `other`, so that it also shows without colour.
-Color random_contrast(Random& random, float other, float distance);
 
 // Where a figure lies: centre and radius in pixels (pixel centres at .5), angle in radians, clockwise on the screen.
 struct Placement {

@@ -72,6 +72,12 @@ float distance_to_checks(float x, float y, float side) {
   return (a < 0) == (b < 0) ? -nearest : nearest;
 }
 
+// Diamonds about twice as tall as wide.
+float distance_to_diamonds(float x, float y, float side) {
+  constexpr float kAcross = 0.88f, kUp = 0.47f;  // the direction that one pair of edges faces
+  return distance_to_checks(kAcross * x + kUp * y, kAcross * x - kUp * y, side);
+}
+
 float distance_to_waves(float x, float y, float period) {
   const float turn = 2.0f * std::numbers::pi_v<float>;
   return triangle_wave(y + 0.45f * period * std::sin(turn * x / (2.2f * period)), period);
@@ -121,8 +127,6 @@ float distance_to(Figure figure, float x, float y) {
 }
 
 float distance_to(Pattern pattern, float x, float y, float period) {
-  const float rising = (x + y) * (0.5f * std::numbers::sqrt2_v<float>),
-              falling = (x - y) * (0.5f * std::numbers::sqrt2_v<float>);
   switch (pattern) {
     case Pattern::bars:
       return triangle_wave(x, period);
@@ -135,13 +139,13 @@ float distance_to(Pattern pattern, float x, float y, float period) {
     case Pattern::crosses:
       return distance_to_lattice(Figure::cross, x, y, period);
     case Pattern::diamonds:
-      return distance_to_checks(rising, falling, 1.3f * period);
+      return distance_to_diamonds(x, y, 1.2f * period);
     case Pattern::discs:
       return distance_to_lattice(Figure::disc, x, y, period);
     case Pattern::rings:
       return distance_to_lattice(Figure::ring, x, y, period);
     case Pattern::slopes:
-      return triangle_wave(rising, period);
+      return triangle_wave((x + y) * (0.5f * std::numbers::sqrt2_v<float>), period);
     case Pattern::waves:
       return distance_to_waves(x, y, period);
     case Pattern::halves:

@@ -59,7 +59,7 @@ constexpr std::array kScenePatterns{Pattern::bars,    Pattern::blinds,   Pattern
                                     Pattern::slopes,  Pattern::waves};
 
 // Patches of the class's pattern, round or square, each in colours of its own, drifting slowly.
-std::vector<Sprite> patches(Pattern pattern, Random& random, int width, int height, float middle) {
+std::vector<Sprite> patches(Pattern pattern, Random& random, int width, int height) {
   const float side = static_cast<float>(std::min(width, height)), scale = side * uniform(random, 0.8, 1.2);
   const int squares = (std::max(width, height) + std::min(width, height) - 1) / std::min(width, height);
   std::vector<Sprite> sprites((3 + random.below(2)) * static_cast<uint64_t>(squares));
@@ -67,8 +67,9 @@ std::vector<Sprite> patches(Pattern pattern, Random& random, int width, int heig
     sprite.pattern = pattern;
     sprite.period = scale * uniform(random, 0.14, 0.17);
     sprite.figure = random.chance(0.5) ? Figure::square : Figure::disc;
-    sprite.ink = random_contrast(random, middle, 0.22f);
-    sprite.second = random_contrast(random, luma(sprite.ink), 0.42f);
+    sprite.ink = random_color(random, 0.06f, 0.3f);
+    sprite.second = random_color(random, 0.6f, 0.94f);
+    if (random.chance(0.5)) std::swap(sprite.ink, sprite.second);
     sprite.start = {uniform(random, 0, width), uniform(random, 0, height), side * uniform(random, 0.4, 0.55),
                     uniform(random, -0.25, 0.25)};
     sprite.dx = side * uniform(random, -0.008, 0.008);
@@ -184,7 +185,7 @@ SyntheticClip::SyntheticClip(const SyntheticId& id, int width, int height) {
   const int clutter = 3 + static_cast<int>(random.below(4));
   Stage stage{id, random_backdrop(random, width, height, middle), {}};
   if (id.kind == SyntheticKind::scenes) {
-    stage.sprites = patches(kScenePatterns[static_cast<size_t>(id.label)], random, width, height, middle);
+    stage.sprites = patches(kScenePatterns[static_cast<size_t>(id.label)], random, width, height);
     stage.clutter = clutter;
   } else {
     scatter_clutter(stage.backdrop, random, clutter);
