@@ -205,9 +205,8 @@ void OptionTable::read_file(const std::string& path) {
       refuse(fmt::format("{}unknown key '{}'{}", place(path, where), key, suggestion(key, keys)));
     const std::optional<std::string> text = text_of(node, found->kind);
     if (!text)
-      refuse(fmt::format("{}{} must be {}, not a TOML {}", place(path, node.source()), key,
-                         found->domain.empty() ? "a text" : found->domain,
-                         fmt::format("{}", toml::impl::node_type_friendly_names[static_cast<size_t>(node.type())])));
+      refuse(concat(place(path, node.source()), key, " must be ", found->domain.empty() ? "a text" : found->domain,
+                    ", not a TOML ", node.type()));
     assign(*found, *text, place(path, node.source()) + key);
   };
   for (const auto& [section, node] : file) {
