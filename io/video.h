@@ -24,9 +24,8 @@ struct Frame {
 
 // Reads the first video stream that is not a cover picture. Opening scans all packets without decoding, which gives the
 // exact list of frames; only files without usable time stamps are decoded once for it. A frame asked for by number is
-// the same to the bit as in a sequential pass, except in damaged parts, where it depends on where decoding began, which
-// is a function of the request. Frames are upright, RGB, 8 bits a channel; colours as the file states (BT.601 when it
-// does not).
+// the same to the bit as in a sequential pass; where the decoder reports damage, that pass is repeated up to the frame.
+// Frames are upright, RGB, 8 bits a channel; colours as the file states (BT.601 when it does not).
 class VideoReader final : public FrameSource {
  public:
   // Throws kNoInput when the file is missing or unreadable, kData when it is no video, damaged beyond reading,

@@ -139,7 +139,7 @@ TEST_CASE("options: a missing file is missing input") {
 TEST_CASE("options: the resolved configuration reads back as itself") {
   Program first;
   first.run(
-      "'a \"quoted\" folder' --lr 0.00012345678901234 --size 48x64 --crop 0.5 --stride 3 --normalize "
+      "'a \"quoted\" folder' --lr 0.00012345678901234 --size 48x64 --max-scale 1.5 --stride 3 --normalize "
       "0.1,0.2,0.3/0.4,0.5,0.6");
   const std::string text = first.table.to_toml();
   const TomlFile file(text);

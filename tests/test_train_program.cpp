@@ -1,9 +1,11 @@
-#include <algorithm>
+#include <sys/file.h>
+
+#include <cstdlib>
 #include <nlohmann/json.hpp>
 
 #include "engine/tensor.h"
 #include "program_run.h"
-#include "train/classifier.h"
+#include "train/run_folder.h"
 
 using namespace program_run;
 namespace exit_code = engine::exit_code;
@@ -167,6 +169,27 @@ TEST_CASE("engine_train: a place that cannot be written to is told before the fi
   write_text(fixture().folder() / "file", "");
   const Outcome below = fixture().train({"--out", fixture().folder() / "file/run"});
   check_refused(below, exit_code::kStorage, "cannot be made");
+}
+
+TEST_CASE("engine_train: a folder in use by another run is left alone") {
+  const TemporaryFolder folder;
+  const int held = open((folder / "").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  REQUIRE(flock(held, LOCK_EX) == 0);
+  check_refused(fixture().train({"--out", folder / ""}), exit_code::kRunInUse, "in use by another run");
+  close(held);
+}
+
+TEST_CASE("engine_train: results that cannot be written cost an exit code, not the model") {
+  const std::string out = fixture().folder() / "full";
+  const std::string command = std::string(ENGINE_BIN_DIR) + "/engine_train " + fixture().videos() +
+                              " --epochs 1 --frames 1 --progress none --out " + out + " >/dev/full 2>/dev/null";
+  CHECK(WEXITSTATUS(std::system(command.c_str())) == exit_code::kStorage);
+  CHECK(fs::exists(out + "/best.safetensors"));
+}
+
+TEST_CASE("run folder: its name comes from data and model, and is new") {
+  const std::string name = engine::default_run_folder(fixture().videos() + "/", "some-model");
+  CHECK(name == "runs/videos-some-model");
 }
 
 TEST_CASE("engine_train: a trained model is not overwritten unless told to") {

@@ -1,10 +1,10 @@
 #include "train/cli.h"
 
+#include <poll.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -52,6 +52,12 @@ int guarded(const char* name, int argc, char** argv, int (*body)(int, char**)) {
   } catch (const std::exception& error) {
     return report(name, concat("internal error: ", error.what()), exit_code::kInternal);
   }
+}
+
+// Whether stdout is a pipe that nobody reads any more.
+bool reader_went_away() {
+  pollfd out{STDOUT_FILENO, POLLOUT, 0};
+  return poll(&out, 1, 0) == 1 && (out.revents & POLLERR) != 0;
 }
 
 // Help that starts with the examples, which are the footer to CLI11.
@@ -149,9 +155,9 @@ int run_program(const char* name, int argc, char** argv, int (*body)(int, char**
   make_openmp_wait_passively(argv);
   std::signal(SIGPIPE, SIG_IGN);  // a closed pipe is an error of write(), not the end of a run
   const int code = guarded(name, argc, argv, body);
-  const bool failed = std::fflush(stdout) != 0 && errno != EPIPE;
+  const bool failed = (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) && !reader_went_away();
   if (failed && code == exit_code::kOk) {
-    return report(name, concat("cannot write to standard output: ", std::generic_category().message(errno)),
+    return report(name, "standard output cannot be written to; the results there are not complete",
                   exit_code::kStorage);
   }
   return code;

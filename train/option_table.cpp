@@ -46,10 +46,10 @@ bool is_positional(const Option& option) { return std::isupper(static_cast<unsig
 std::string flag_name(const Option& option) { return is_positional(option) ? option.flag : "--" + option.flag; }
 
 std::string help_text(const Option& option) {
+  if (option.kind == ValueKind::boolean) return option.help;
   const std::string value = option.get();
-  std::string notes = option.kind == ValueKind::boolean ? "" : option.domain;
-  if (option.kind != ValueKind::boolean && !value.empty())
-    notes += fmt::format("{}default {}", notes.empty() ? "" : "; ", value);
+  std::string notes = option.choices.empty() ? "" : fmt::format("{}; ", fmt::join(option.choices, ", "));
+  notes += value.empty() ? "" : fmt::format("default {}", value);
   return notes.empty() ? option.help : fmt::format("{} ({})", option.help, notes);
 }
 

@@ -33,7 +33,7 @@ struct TrainOptions {
   int64_t stride = 1;
   std::string sampling = "uniform", input = "rgb";
   std::optional<FrameSize> size;
-  Normalization normalize;
+  Normalization normalize{{0.5, 0.5, 0.5}, {0.5, 0.5, 0.5}};
 
   // Augmentation
   bool flip = false, random_crop = false;
@@ -44,7 +44,7 @@ struct TrainOptions {
   double dropout = 0.0;
 
   // Optimization
-  int64_t epochs = 5, max_steps = 0, batch = 16;
+  int64_t epochs = 5, max_steps = 0, batch = 8;
   double learning_rate = 1e-3, weight_decay = 0.01, momentum = 0.9;
   OptimizerKind optimizer = OptimizerKind::adamw;
   ScheduleKind schedule = ScheduleKind::cosine;

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <numeric>
@@ -12,6 +11,7 @@
 #include "io/text.h"
 #include "train/data_options.h"
 #include "train/evaluate.h"
+#include "train/output.h"
 #include "train/report.h"
 
 namespace fs = std::filesystem;
@@ -58,7 +58,8 @@ class Table {
       : file_width_(widest("file", files)), class_width_(widest("class", classes)) {}
   void header() const { row("file", "class", "probability"); }
   void row(const std::string& file, const std::string& name, const std::string& probability) const {
-    fmt::print("{:<{}}  {:<{}}  {}\n", escaped(file), file_width_, escaped(name), class_width_, probability);
+    print_out(
+        fmt::format("{:<{}}  {:<{}}  {}\n", escaped(file), file_width_, escaped(name), class_width_, probability));
   }
 
  private:
@@ -73,7 +74,7 @@ void print_object(const Prediction& prediction, const std::vector<std::string>& 
                                          {"class", ranked[0]["class"]},
                                          {"probability", ranked[0]["probability"]},
                                          {"top", ranked}};
-  fmt::print("{}\n", object.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
+  print_out(object.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
 }
 
 const Dataset& chosen_part(const Splits& splits, const std::string& split, std::string& name) {
@@ -135,7 +136,7 @@ int classify_files(const ClassifyOptions& options) {
     try {
       work();
     } catch (const Error& error) {
-      fmt::print(stderr, "engine_predict: error: {}\n", error.what());
+      print_err(fmt::format("engine_predict: error: {}\n", error.what()));
       if (code == exit_code::kOk) code = error.code();
     }
   };
@@ -168,13 +169,14 @@ int evaluate_data(const EvaluateOptions& options) {
   check_classes(classifier, part, options.model);
   Loader clips(part, evaluation_loader(classifier.description().preprocessing, options.workers));
   const Metrics metrics = evaluate(classifier, clips);
+  print_err(replaced_clips(clips.stats(), part));
   if (options.json) {
-    fmt::print("{}\n", metrics_json(name, metrics, classifier.classes()));
+    print_out(metrics_json(name, metrics, classifier.classes()) + "\n");
     return exit_code::kOk;
   }
-  fmt::print("{} clips: {}\nloss: {:.4f}\naccuracy: {:.4f}\nmean class recall: {:.4f}\n\n{}\n{}", name,
-             metrics.samples(), metrics.loss(), metrics.accuracy(), metrics.mean_recall(),
-             class_table(metrics, classifier.classes()), confusion_table(metrics, classifier.classes()));
+  print_out(fmt::format("{} clips: {}\nloss: {:.4f}\naccuracy: {:.4f}\nmean class recall: {:.4f}\n\n{}\n{}", name,
+                        metrics.samples(), metrics.loss(), metrics.accuracy(), metrics.mean_recall(),
+                        class_table(metrics, classifier.classes()), confusion_table(metrics, classifier.classes())));
   return exit_code::kOk;
 }
 

@@ -89,4 +89,12 @@ std::string training_curves(const std::vector<EpochReport>& epochs, bool unicode
   return draw_chart("train loss", losses, style) + draw_chart("val accuracy", accuracies, style);
 }
 
+std::string replaced_clips(const LoaderStats& stats, const Dataset& dataset) {
+  std::string text;
+  for (const LoaderStats::Bad& bad : stats.bad)
+    text += fmt::format("warning: clip {} was replaced by another of its class: {}\n",
+                        dataset.samples[static_cast<size_t>(bad.item)].name, bad.why);
+  return text;
+}
+
 }  // namespace engine

@@ -23,4 +23,7 @@ std::string metrics_csv(const std::vector<EpochReport>& epochs);
 // Curves of training loss and validation accuracy; empty for fewer than two epochs.
 std::string training_curves(const std::vector<EpochReport>& epochs, bool unicode);
 
+// A line for every clip that could not be read and had its place taken by another of its class.
+std::string replaced_clips(const LoaderStats& stats, const Dataset& dataset);
+
 }  // namespace engine

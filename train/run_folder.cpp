@@ -8,6 +8,7 @@
 #include <cstring>
 #include <filesystem>
 
+#include "engine/tensor.h"
 #include "io/atomic_file.h"
 
 namespace fs = std::filesystem;

@@ -2,11 +2,10 @@
 
 #include <fmt/format.h>
 
-#include <cstdio>
-
 #include "train/chart.h"
 #include "train/data_options.h"
 #include "train/evaluate.h"
+#include "train/output.h"
 #include "train/report.h"
 #include "train/run_folder.h"
 #include "train/signals.h"
@@ -19,12 +18,7 @@ constexpr double kMuchWaiting = 0.2;
 
 template <class... Parts>
 void say(fmt::format_string<Parts...> format, Parts&&... parts) {
-  fmt::print(stderr, "{}\n", fmt::format(format, std::forward<Parts>(parts)...));
-}
-
-void print_result(const std::string& line) {
-  fmt::print("{}\n", line);
-  std::fflush(stdout);
+  print_err(fmt::format(format, std::forward<Parts>(parts)...) + "\n");
 }
 
 void check_device(DeviceChoice device) {
@@ -71,6 +65,7 @@ class Session {
   Classifier& classifier_;
   RunFolder folder_;
   Loader training_;
+  std::optional<Loader> validation_;
   Trainer trainer_;
   std::vector<EpochReport> reports_;
   double best_accuracy_ = 0;
@@ -99,16 +94,15 @@ TrainerOptions Session::trainer_options() const {
 int Session::run(const std::string& config) {
   const StopSignals signals;
   folder_.write("config.toml", config);
-  std::optional<Loader> validation;
   if (!splits_.val.samples.empty())
-    validation.emplace(splits_.val, evaluation_loader(classifier_.description().preprocessing, *options_.workers));
+    validation_.emplace(splits_.val, evaluation_loader(classifier_.description().preprocessing, *options_.workers));
   const FitOptions fit_options{
       .epochs = options_.epochs, .max_steps = options_.max_steps, .progress = options_.progress};
   const FitHooks hooks{.proceed = [] { return StopSignals::received() == 0; },
                        .after_epoch = [this](const EpochReport& report) { after_epoch(report); }};
-  const FitResult result = fit(trainer_, training_, validation ? &*validation : nullptr, fit_options, hooks);
+  const FitResult result = fit(trainer_, training_, validation_ ? &*validation_ : nullptr, fit_options, hooks);
   if (result.stopped) return save_and_stop(std::ssize(result.epochs));
-  if (!options_.json) fmt::print(stderr, "{}", training_curves(reports_, locale_is_utf8()));
+  if (!options_.json) print_err(training_curves(reports_, locale_is_utf8()));
   if (trainer_.skipped_steps() > 0)
     say("{} of {} steps were skipped: their gradients were not finite", trainer_.skipped_steps(), trainer_.steps());
   say("best model: epoch {}, {}", result.best_epoch, folder_.best_model());
@@ -125,16 +119,14 @@ void Session::after_epoch(const EpochReport& report) {
   save(folder_.last_model(), report.epoch);
   if (report.best) save(folder_.best_model(), report.epoch);
   folder_.write("metrics.csv", metrics_csv(reports_));
-  print_result(options_.json ? epoch_json(report) : epoch_line(report, options_.epochs));
+  print_out((options_.json ? epoch_json(report) : epoch_line(report, options_.epochs)) + "\n");
   warn_about_data(report);
 }
 
 void Session::warn_about_data(const EpochReport& report) const {
-  const LoaderStats& stats = training_.stats();
-  for (const auto& [item, why] : stats.bad)
-    say("warning: a clip was replaced by another of its class: {}: {}",
-        splits_.train.samples[static_cast<size_t>(item)].name, why);
-  const double part = stats.wait_seconds / std::max(report.seconds, 1e-9);
+  print_err(replaced_clips(training_.stats(), splits_.train));
+  if (validation_) print_err(replaced_clips(validation_->stats(), splits_.val));
+  const double part = training_.stats().wait_seconds / std::max(report.seconds, 1e-9);
   if (part > kMuchWaiting)
     say("warning: {:.0f} % of the epoch went into waiting for clips; try more --workers or smaller videos", 100 * part);
 }
@@ -162,14 +154,15 @@ int Session::test(int64_t best_epoch) const {
   Classifier best = Classifier::load(folder_.best_model());
   Loader clips(splits_.test, evaluation_loader(best.description().preprocessing, *options_.workers));
   const Metrics metrics = evaluate(best, clips, [] { return StopSignals::received() == 0; });
+  print_err(replaced_clips(clips.stats(), splits_.test));
   if (const int signal = StopSignals::received(); signal != 0) {
     say("stopped by {} in the test; the models of all epochs are saved", signal_name(signal));
     return stop_exit_code(signal);
   }
   if (options_.json) {
-    print_result(metrics_json("test", metrics, best.classes()));
+    print_out(metrics_json("test", metrics, best.classes()) + "\n");
   } else {
-    print_result(test_line(metrics));
+    print_out(test_line(metrics) + "\n");
     say("tested epoch {} on {} clips", best_epoch, metrics.samples());
   }
   return exit_code::kOk;

@@ -1,9 +1,9 @@
 // engine_train: learns a classifier from a folder of videos.
 #include <CLI/CLI.hpp>
-#include <cstdio>
 
 #include "train/cli.h"
 #include "train/doctor.h"
+#include "train/output.h"
 #include "train/session.h"
 
 namespace engine {
@@ -36,12 +36,12 @@ int body(int argc, char** argv) {
   table.apply_flags();
 
   if (options.data == "doctor") {
-    std::fputs(doctor_report(options).c_str(), stdout);
+    print_out(doctor_report(options));
     return exit_code::kOk;
   }
   if (options.data == "config") {
     options.data.clear();
-    std::fputs(table.to_toml().c_str(), stdout);
+    print_out(table.to_toml());
     return exit_code::kOk;
   }
   return train(options, table);

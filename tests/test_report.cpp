@@ -1,0 +1,63 @@
+#include <doctest/doctest.h>
+
+#include <array>
+#include <limits>
+#include <nlohmann/json.hpp>
+
+#include "train/report.h"
+
+using namespace engine;
+
+namespace {
+
+EpochReport third_epoch() {
+  EpochReport report{
+      .epoch = 3, .train_loss = 0.41249, .seconds = 12.34, .clips_per_second = 50, .validation = Metrics(2)};
+  for (int i = 0; i < 3; ++i) report.validation.add(std::array<float, 2>{0, 0}, 0);
+  report.validation.add(std::array<float, 2>{0, 0}, 1);
+  return report;
+}
+
+EpochReport without_validation() {
+  return {.epoch = 1, .train_loss = std::numeric_limits<double>::quiet_NaN(), .validation = Metrics(2)};
+}
+
+}  // namespace
+
+TEST_CASE("report: the line of an epoch") {
+  CHECK(epoch_line(third_epoch(), 5) ==
+        "Epoch 3/5 train loss 0.412 val loss 0.693 Accuracy: 0.750 mean class recall 0.500 time 12.3 s");
+  CHECK(epoch_line(without_validation(), 1) ==
+        "Epoch 1/1 train loss - val loss - Accuracy: - mean class recall - time 0.0 s");
+}
+
+TEST_CASE("report: the same as JSON and CSV, where no number is null or empty") {
+  const auto object = nlohmann::json::parse(epoch_json(third_epoch()));
+  CHECK(object.at("kind") == "epoch");
+  CHECK(object.at("train_loss") == 0.41249);
+  CHECK(object.at("accuracy") == 0.75);
+  CHECK(nlohmann::json::parse(epoch_json(without_validation())).at("val_loss").is_null());
+  CHECK(metrics_csv({third_epoch(), without_validation()}) ==
+        "epoch,train_loss,val_loss,accuracy,mean_class_recall,seconds,clips_per_second\n"
+        "3,0.41249,0.693147,0.75,0.5,12.340,50.00\n"
+        "1,,,,,0.000,0.00\n");
+}
+
+TEST_CASE("report: the test's line and object") {
+  const Metrics metrics = third_epoch().validation;
+  CHECK(test_line(metrics) == "Test accuracy: 0.750 (mean class recall 0.500)");
+  const auto object = nlohmann::json::parse(metrics_json("test", metrics, {"a", "b\xff"}));
+  CHECK(object.at("clips") == 4);
+  CHECK(object.at("confusion") == nlohmann::json::parse("[[3,0],[1,0]]"));
+  CHECK(object.at("classes").at(0).at("recall") == 1.0);
+  CHECK(object.at("classes").at(1).at("precision").is_null());
+}
+
+TEST_CASE("report: replaced clips are told by name") {
+  Dataset dataset;
+  dataset.samples = {{"/x/a.mp4", 0, "a.mp4", 0}, {"/x/b.mp4", 0, "b.mp4", 0}};
+  LoaderStats stats;
+  CHECK(replaced_clips(stats, dataset).empty());
+  stats.bad.push_back({1, "cut off"});
+  CHECK(replaced_clips(stats, dataset) == "warning: clip b.mp4 was replaced by another of its class: cut off\n");
+}
