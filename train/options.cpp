@@ -146,7 +146,9 @@ void declare_optimization(OptionTable& table, TrainOptions& o) {
   table.number({"momentum", "optim.momentum", "X", "Momentum of sgd"}, o.momentum, part);
   table.choice({"schedule", "optim.schedule", "NAME", "How the learning rate goes on after the warm-up"}, o.schedule,
                {{"constant", ScheduleKind::constant}, {"cosine", ScheduleKind::cosine}, {"step", ScheduleKind::step}});
-  table.integer({"warmup", "optim.warmup", "N", "Steps over which the learning rate rises"}, o.warmup, count);
+  table.integer(
+      {"warmup", "optim.warmup", "N", "Steps over which the learning rate rises; auto: a twentieth of the run"},
+      o.warmup, count);
   table.integer({"drop-every", "optim.drop_every", "N", "Schedule step: epochs between two drops"}, o.drop_every,
                 {.low = 1, .high = kLargestCount});
   table.number({"drop-factor", "optim.drop_factor", "X", "Schedule step: what a drop multiplies the rate by"},

@@ -48,7 +48,7 @@ struct TrainOptions {
   double learning_rate = 1e-3, weight_decay = 0.01, momentum = 0.9;
   OptimizerKind optimizer = OptimizerKind::adamw;
   ScheduleKind schedule = ScheduleKind::cosine;
-  int64_t warmup = 0;
+  std::optional<int64_t> warmup;
   double drop_factor = 0.1, clip_norm = 1.0, label_smoothing = 0.0;
   int64_t drop_every = 1;
   ClassWeights class_weights = ClassWeights::none;

@@ -15,6 +15,7 @@ namespace engine {
 namespace {
 
 constexpr double kMuchWaiting = 0.2;
+constexpr int64_t kWarmupShare = 20;  // a twentieth of the steps
 
 template <class... Parts>
 void say(fmt::format_string<Parts...> format, Parts&&... parts) {
@@ -77,11 +78,12 @@ TrainerOptions Session::trainer_options() const {
                        .weight_decay = options_.weight_decay,
                        .momentum = options_.momentum,
                        .clip_norm = options_.clip_norm};
-  const int64_t all_steps = training_.size() * options_.epochs;
+  int64_t steps = training_.size() * options_.epochs;
+  if (options_.max_steps > 0) steps = std::min(steps, options_.max_steps);
   trainer.schedule = {.kind = options_.schedule,
                       .peak = options_.learning_rate,
-                      .warmup_steps = options_.warmup,
-                      .total_steps = options_.max_steps > 0 ? std::min(all_steps, options_.max_steps) : all_steps,
+                      .warmup_steps = options_.warmup.value_or(steps / kWarmupShare),
+                      .total_steps = steps,
                       .drop_every = training_.size() * options_.drop_every,
                       .drop_factor = options_.drop_factor};
   trainer.label_smoothing = options_.label_smoothing;
