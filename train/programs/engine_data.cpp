@@ -42,17 +42,17 @@ SyntheticKind parse_kind(const std::string& text) {
       exit_code::kUsage);
 }
 
-// A bar that rewrites itself, on a terminal only.
+// A bar that rewrites itself, on a terminal only. False once a signal asked to stop.
 bool show_progress(int done, int total) {
   static const bool terminal = isatty(STDERR_FILENO) == 1;
   constexpr int kWidth = 40;
+  const bool last = done == total || StopSignals::received() != 0;
   const auto parts = [&](int clips) { return static_cast<int>(int64_t{clips} * kWidth / total); };
-  const bool moved = done == total || done == 1 || parts(done) != parts(done - 1);
-  if (terminal && moved) {
+  if (terminal && (last || done == 1 || parts(done) != parts(done - 1))) {
     fmt::print(stderr, "\r{:━<{}}{:─<{}} {}/{} clips{}", "", parts(done), "", kWidth - parts(done), done, total,
-               done == total ? "\n" : "");
+               last ? "\n" : "");
   }
-  return StopSignals::received() == 0;
+  return !last;
 }
 
 int make(const DataMakeOptions& options, const std::string& kind) {
