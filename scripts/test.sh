@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 
 # The suites that the thread sanitizer runs: tests/test_NAME.cpp with threads of their own or signals. OpenMP gets one
 # thread there, because its library is not instrumented and its every barrier would be reported as a race.
-threaded=(checkpoint engine_data engine_train loader signals)
+threaded=(checkpoint engine_data loader signals train_program)
 
 full=false
 case "${1:-}" in
