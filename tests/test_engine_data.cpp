@@ -92,7 +92,7 @@ TEST_CASE("make writes a folder per class and says what to do next") {
   INFO(result.err);
   REQUIRE(result.code == 0);
   CHECK(result.out == out + "/train\t20 clips\t10 classes\n" + out + "/test\t10 clips\t10 classes\n");
-  CHECK(contains(result.err, "engine_train " + out + " --model sora-fusion"));
+  CHECK(contains(result.err, "engine_train " + out + " --model sora-cnn --input rgb+diff"));
   CHECK_FALSE(contains(result.err, "\r"));
   const auto files = contents(out);
   CHECK(files.size() == 30);

@@ -70,7 +70,7 @@ int make(const DataMakeOptions& options, const std::string& kind) {
   fmt::print(stderr, "Made clips of {}, {}x{}, {} frames at {} a second, seed {}\n", kind, options.width,
              options.height, options.frames, options.fps, options.seed);
   fmt::print(stderr, "Next: engine_train {} --model {}\n", options.out.string(),
-             options.kind == SyntheticKind::scenes ? "sora-cnn" : "sora-fusion");
+             options.kind == SyntheticKind::scenes ? "sora-cnn" : "sora-cnn --input rgb+diff");
   return exit_code::kOk;
 }
 
