@@ -12,27 +12,12 @@
 #include "io/crc32c.h"
 #include "io/safetensors.h"
 #include "io/text.h"
+#include "tests/temporary_folder.h"
 
 using namespace engine;
 using namespace std::string_literals;
 
 namespace {
-
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    std::string name = (std::filesystem::temp_directory_path() / "engine-test-XXXXXX").string();
-    REQUIRE(::mkdtemp(name.data()) != nullptr);
-    path_ = name;
-  }
-  ~TemporaryFolder() { std::filesystem::remove_all(path_); }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-  std::string operator/(const std::string& name) const { return (path_ / name).string(); }
-
- private:
-  std::filesystem::path path_;
-};
 
 void put(const std::string& path, std::string_view bytes) {
   ::unlink(path.c_str());  // some file systems flush a file that replaces its content, which takes long

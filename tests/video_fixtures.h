@@ -13,28 +13,11 @@
 #include <vector>
 
 #include "io/video.h"
+#include "tests/temporary_folder.h"
 
 namespace engine::fixtures {
 
 namespace fs = std::filesystem;
-
-// A fresh folder that goes with the object.
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    std::string name = (fs::temp_directory_path() / "engine_test_XXXXXX").string();
-    REQUIRE(mkdtemp(name.data()) != nullptr);
-    path_ = name;
-  }
-  ~TemporaryFolder() { fs::remove_all(path_); }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-  std::string operator/(const std::string& name) const { return (path_ / name).string(); }
-  std::string path() const { return path_.string(); }
-
- private:
-  fs::path path_;
-};
 
 inline bool have_ffmpeg() {
   static const bool found = std::system("ffmpeg -version >/dev/null 2>&1") == 0;
