@@ -28,8 +28,9 @@ Tensor sqrt(const Tensor& x);
 Tensor exp(const Tensor& x);
 Tensor log(const Tensor& x);
 Tensor relu(const Tensor& x);
-Tensor gelu(const Tensor& x);       // exact, by the error function
-Tensor gelu_tanh(const Tensor& x);  // its tanh approximation
+Tensor leaky_relu(const Tensor& x, double slope);  // max(x, 0) + slope min(x, 0)
+Tensor gelu(const Tensor& x);                      // exact, by the error function
+Tensor gelu_tanh(const Tensor& x);                 // its tanh approximation
 Tensor silu(const Tensor& x);
 Tensor tanh(const Tensor& x);
 Tensor sigmoid(const Tensor& x);

@@ -12,11 +12,12 @@ struct Unary {
     square,  // x^2
     sqrt,    // x >= 0
     exp,
-    log,        // x > 0
-    relu,       // max(x, 0); derivative 0 at 0; NaN stays NaN
-    gelu,       // x Phi(x), Phi the normal distribution function (Hendrycks and Gimpel, arXiv 1606.08415)
-    gelu_tanh,  // the tanh approximation of gelu in the same paper
-    silu,       // x sigmoid(x)
+    log,         // x > 0
+    relu,        // max(x, 0); derivative 0 at 0; NaN stays NaN
+    leaky_relu,  // max(x, 0) + alpha min(x, 0), alpha of any sign; derivative alpha at 0; NaN stays NaN
+    gelu,        // x Phi(x), Phi the normal distribution function (Hendrycks and Gimpel, arXiv 1606.08415)
+    gelu_tanh,   // the tanh approximation of gelu in the same paper
+    silu,        // x sigmoid(x)
     tanh,
     sigmoid,
   };

@@ -97,6 +97,12 @@ std::vector<OpCase> cases() {
   rows.push_back(unary_case(
       "relu", relu, [](double x) { return x > 0 ? x : 0.0; }, Fill::off_zero));
   rows.push_back(unary_case("relu", relu, [](double x) { return x > 0 ? x : 0.0; }, Fill::off_zero, {65537}));
+  rows.push_back(unary_case(
+      "leaky_relu", [](const Tensor& x) { return leaky_relu(x, 0.1); },
+      [](double x) { return std::fmax(x, 0.0) + 0.1 * std::fmin(x, 0.0); }, Fill::off_zero));
+  rows.push_back(unary_case(
+      "leaky_relu", [](const Tensor& x) { return leaky_relu(x, -0.7); },
+      [](double x) { return std::fmax(x, 0.0) - 0.7 * std::fmin(x, 0.0); }, Fill::off_zero, {65537}));
   rows.push_back(unary_case("gelu", gelu, gelu_value, Fill::normal));
   rows.push_back(unary_case(
       "gelu_tanh", gelu_tanh,

@@ -93,6 +93,7 @@ Tensor sqrt(const Tensor& x) { return unary("sqrt", x, {Unary::sqrt}); }
 Tensor exp(const Tensor& x) { return unary("exp", x, {Unary::exp}); }
 Tensor log(const Tensor& x) { return unary("log", x, {Unary::log}); }
 Tensor relu(const Tensor& x) { return unary("relu", x, {Unary::relu}); }
+Tensor leaky_relu(const Tensor& x, double slope) { return unary("leaky_relu", x, {Unary::leaky_relu, slope}); }
 Tensor gelu(const Tensor& x) { return unary("gelu", x, {Unary::gelu}); }
 Tensor gelu_tanh(const Tensor& x) { return unary("gelu_tanh", x, {Unary::gelu_tanh}); }
 Tensor silu(const Tensor& x) { return unary("silu", x, {Unary::silu}); }

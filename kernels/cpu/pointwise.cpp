@@ -47,6 +47,12 @@ struct Relu {
   T slope(T y) const { return y > 0 ? T(1) : T(0); }
 };
 template <class T>
+struct LeakyRelu {
+  T alpha;
+  T value(T x) const { return x < 0 ? alpha * x : x; }
+  T slope(T x) const { return x > 0 ? T(1) : alpha; }
+};
+template <class T>
 struct Gelu {
   T value(T x) const { return x * vector_math::normal(x).cdf; }
   T slope(T x) const {
@@ -101,6 +107,8 @@ void with_functor(const Unary& f, const F& body) {
       return body(Log<T>{});
     case Unary::relu:
       return body(Relu<T>{});
+    case Unary::leaky_relu:
+      return body(LeakyRelu<T>{static_cast<T>(f.alpha)});
     case Unary::gelu:
       return body(Gelu<T>{});
     case Unary::gelu_tanh:
