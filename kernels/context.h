@@ -19,7 +19,9 @@ class CpuContext;
 class CudaContext;
 
 CpuContext& cpu_context();
-CudaContext& cuda_context(int index);  // defined only in a build with CUDA
+// Everything on CudaContext is defined only in a build with CUDA. Throws Error (exit code 69) where there is no such
+// device.
+CudaContext& cuda_context(int index);
 
 // True where kernels can run on a CUDA device: built with CUDA, a driver, a device.
 bool cuda_available();
@@ -42,13 +44,30 @@ decltype(auto) on(Device device, F&& f) {
   }
 }
 
+// What f32 matrix products and convolutions on CUDA compute with: strict f32, or tf32, whose factors are rounded to 10
+// bits of mantissa and which runs on tensor cores. The CPU is always strict. At first strict.
+enum class F32Products : uint8_t { strict, tf32 };
+F32Products f32_products();
+void set_f32_products(F32Products mode);
+
 // Memory of a device, aligned to 64 bytes at least, contents undefined. `bytes` may be 0.
 void* allocate(Device device, size_t bytes);
+void* allocate(CpuContext& ctx, size_t bytes);
+void* allocate(CudaContext& ctx, size_t bytes);
 // Gives memory back; `bytes` as given to allocate(). Never throws.
 void deallocate(Device device, void* memory, size_t bytes) noexcept;
+void deallocate(CpuContext& ctx, void* memory, size_t bytes) noexcept;
+void deallocate(CudaContext& ctx, void* memory, size_t bytes) noexcept;
 // Copies between devices (or within one); returns when the source may be reused.
 void copy_bytes(Device to, void* destination, Device from, const void* source, size_t bytes);
+// The same in the queue of one context; on CUDA either side may be host memory, and then it waits for the copy.
+void copy_bytes(CpuContext& ctx, void* destination, const void* source, size_t bytes);
+void copy_bytes(CudaContext& ctx, void* destination, const void* source, size_t bytes);
 // Waits for everything queued on the device.
 void synchronize(Device device);
+void synchronize(CpuContext& ctx);
+void synchronize(CudaContext& ctx);
+// Why no CUDA device can be used, found by asking the driver; empty where one can. Defined only in a build with CUDA.
+std::string cuda_device_fault();
 
 }  // namespace engine

@@ -117,25 +117,14 @@ CpuContext& cpu_context() {
   return *context;
 }
 
-bool cuda_available() { return false; }
-std::string cuda_unavailable_reason() { return "this build has no CUDA backend"; }
-
 int cpu_threads() { return cpu_context().threads(); }
 void set_cpu_threads(int count) { cpu_context().set_threads(count); }
 
-void* allocate(Device device, size_t bytes) {
-  return on(device, [&](auto& ctx) { return ctx.allocate(bytes); });
-}
-
-void deallocate(Device device, void* memory, size_t bytes) noexcept {
-  on(device, [&](auto& ctx) { ctx.deallocate(memory, bytes); });
-}
-
-void copy_bytes(Device to, void* destination, Device from, const void* source, size_t bytes) {
-  ENGINE_CHECK(to == kCpu && from == kCpu, "copy: ", from, " to ", to, ": ", cuda_unavailable_reason());
+void* allocate(CpuContext& ctx, size_t bytes) { return ctx.allocate(bytes); }
+void deallocate(CpuContext& ctx, void* memory, size_t bytes) noexcept { ctx.deallocate(memory, bytes); }
+void copy_bytes(CpuContext&, void* destination, const void* source, size_t bytes) {
   if (bytes > 0) std::memcpy(destination, source, bytes);
 }
-
-void synchronize(Device) {}
+void synchronize(CpuContext&) {}
 
 }  // namespace engine

@@ -1,0 +1,135 @@
+#include "kernels/cuda/context.h"
+
+#include <array>
+#include <mutex>
+
+namespace engine {
+namespace {
+
+constexpr int kMostDevices = 16;
+constexpr int kOldestCompute = 80;  // bf16 tensor cores
+
+int attribute(cudaDeviceAttr which, int device) {
+  int value = 0;
+  ENGINE_CUDA(cudaDeviceGetAttribute(&value, which, device));
+  return value;
+}
+
+}  // namespace
+
+std::string cuda_device_fault() {
+  int count = 0;
+  const cudaError_t status = cudaGetDeviceCount(&count);
+  cudaGetLastError();
+  if (status == cudaErrorInsufficientDriver || status == cudaErrorStubLibrary)
+    return "no NVIDIA driver for this build's CUDA version was found (nvidia-smi tells what is installed)";
+  if (status == cudaErrorNoDevice || (status == cudaSuccess && count == 0)) return "this machine shows no CUDA device";
+  if (status != cudaSuccess)
+    return concat("the CUDA driver failed with error ", static_cast<int>(status), " (", cudaGetErrorName(status), ")");
+  return {};
+}
+
+CudaContext& cuda_context(int index) {
+  static std::mutex mutex;
+  static std::array<CudaContext*, kMostDevices> contexts{};  // never destroyed, like the CPU's
+  thread_local int current = -1;
+  if (current == index) return *contexts[static_cast<size_t>(index)];
+  ENGINE_CHECK(index >= 0 && index < kMostDevices, "cuda:", index, ": device numbers run from 0 to ", kMostDevices - 1);
+  const std::lock_guard lock(mutex);
+  CudaContext*& context = contexts[static_cast<size_t>(index)];
+  if (context == nullptr) context = new CudaContext(index);
+  ENGINE_CUDA(cudaSetDevice(index));
+  current = index;
+  return *context;
+}
+
+CudaContext::CudaContext(int index) : index_(index) {
+  if (const std::string fault = cuda_device_fault(); !fault.empty())
+    throw Error(concat("cuda:", index, ": ", fault, "; use --device cpu"), exit_code::kNoDevice);
+  int count = 0;
+  ENGINE_CUDA(cudaGetDeviceCount(&count));
+  if (index >= count)
+    throw Error(concat("cuda:", index, ": this machine has ", count, " CUDA device", count == 1 ? "" : "s",
+                       "; the last one is cuda:", count - 1),
+                exit_code::kNoDevice);
+  ENGINE_CUDA(cudaSetDevice(index));
+  compute_capability_ =
+      10 * attribute(cudaDevAttrComputeCapabilityMajor, index) + attribute(cudaDevAttrComputeCapabilityMinor, index);
+  if (compute_capability_ < kOldestCompute)
+    throw Error(concat("cuda:", index, ": compute capability ", compute_capability_ / 10, ".", compute_capability_ % 10,
+                       " is older than 8.0; use --device cpu"),
+                exit_code::kNoDevice);
+  multiprocessors_ = attribute(cudaDevAttrMultiProcessorCount, index);
+  ENGINE_CUDA(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
+  // Memory that is given back stays with the process: handing it to the system and asking again costs milliseconds.
+  cudaMemPool_t pool = nullptr;
+  ENGINE_CUDA(cudaDeviceGetDefaultMemPool(&pool, index));
+  uint64_t threshold = UINT64_MAX;
+  ENGINE_CUDA(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &threshold));
+}
+
+CudaContext::~CudaContext() {
+  caches_.clear();
+  if (workspace_ != nullptr) cudaFreeAsync(workspace_, stream_);
+  cudaStreamSynchronize(stream_);
+  cudnn_.reset();
+  cublaslt_.reset();
+  cudaStreamDestroy(stream_);
+}
+
+cublasLtHandle_t CudaContext::cublaslt() {
+  if (!cublaslt_) {
+    cublasLtHandle_t handle = nullptr;
+    ENGINE_CUBLAS(cublasLtCreate(&handle));
+    cublaslt_.reset(handle);
+  }
+  return cublaslt_.get();
+}
+
+cudnnHandle_t CudaContext::cudnn() {
+  if (!cudnn_) {
+    cudnnHandle_t handle = nullptr;
+    ENGINE_CUDNN(cudnnCreate(&handle));
+    cudnn_.reset(handle);
+    ENGINE_CUDNN(cudnnSetStream(handle, stream_));
+  }
+  return cudnn_.get();
+}
+
+void* CudaContext::allocate(size_t bytes) {
+  void* memory = nullptr;
+  ENGINE_CUDA(cudaMallocAsync(&memory, bytes > 0 ? bytes : 1, stream_));
+  return memory;
+}
+
+void CudaContext::deallocate(void* memory, size_t) noexcept {
+  if (memory != nullptr) cudaFreeAsync(memory, stream_);
+}
+
+void* CudaContext::workspace(size_t bytes) {
+  if (bytes > workspace_bytes_) {
+    void* const larger = allocate(bytes);
+    if (workspace_ != nullptr) deallocate(workspace_, workspace_bytes_);
+    workspace_ = larger;
+    workspace_bytes_ = bytes;
+  }
+  return workspace_;
+}
+
+void* allocate(CudaContext& ctx, size_t bytes) { return ctx.allocate(bytes); }
+void deallocate(CudaContext& ctx, void* memory, size_t bytes) noexcept { ctx.deallocate(memory, bytes); }
+
+void copy_bytes(CudaContext& ctx, void* destination, const void* source, size_t bytes) {
+  if (bytes == 0) return;
+  ENGINE_CUDA(cudaMemcpyAsync(destination, source, bytes, cudaMemcpyDefault, ctx.stream()));
+  const auto on_host = [](const void* memory) {
+    cudaPointerAttributes attributes{};
+    ENGINE_CUDA(cudaPointerGetAttributes(&attributes, memory));
+    return attributes.type == cudaMemoryTypeUnregistered || attributes.type == cudaMemoryTypeHost;
+  };
+  if (on_host(destination) || on_host(source)) synchronize(ctx);
+}
+
+void synchronize(CudaContext& ctx) { ENGINE_CUDA(cudaStreamSynchronize(ctx.stream())); }
+
+}  // namespace engine

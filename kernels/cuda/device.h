@@ -1,0 +1,156 @@
+// What every kernel file uses: launching, 16-byte access, conversions, reductions of a warp and of a block.
+//
+// Kernels are written so that they also run on the host, thread by thread (tests/host_runner): __shared__ arrays are
+// declared by SHARED and SHARED_DYN, kernels are started by launch(), arithmetic is in float and values are converted
+// when they are loaded and stored. A reduction's order must not depend on alignment, so that a tensor at an offset
+// gives the same bits.
+#pragma once
+
+#ifndef ENGINE_HOST_RUNNER
+#include <cuda_runtime.h>
+
+// SHARED(float, tile, [32][33]);   __shared__ float tile[32][33];
+#define SHARED(T, name, ...) __shared__ T name __VA_ARGS__
+// SHARED_DYN(float, row);   the shared memory whose size launch() was given
+#define SHARED_DYN(T, name)                                              \
+  extern __shared__ __align__(16) unsigned char dynamic_shared_memory[]; \
+  T* const name = reinterpret_cast<T*>(dynamic_shared_memory)
+#define LAUNCH(kernel, grid, block, shared_bytes, stream, ...) \
+  kernel<<<grid, block, shared_bytes, stream>>>(__VA_ARGS__)
+#endif
+#include <cuda_bf16.h>
+
+#include "kernels/cuda/context.h"
+
+namespace engine {
+
+template <>
+struct DTypeOf<__nv_bfloat16> {
+  static constexpr DType value = DType::bf16;
+};
+
+// Calls f.operator()<T>() with float or __nv_bfloat16, the types that CUDA kernels take.
+template <class F>
+decltype(auto) dispatch_device_float(DType dtype, F&& f) {
+  if (dtype == DType::f32) return f.template operator()<float>();
+  if (dtype == DType::bf16) return f.template operator()<__nv_bfloat16>();
+  throw Error(concat("CUDA kernels compute in f32 and bf16, not in ", dtype, "; convert the tensor or use the CPU"));
+}
+
+// The type of statistics, of the norms' weights and of sums: f32 for both.
+__host__ __device__ inline float to_f32(float x) { return x; }
+__host__ __device__ inline float to_f32(__nv_bfloat16 x) { return __bfloat162float(x); }
+template <class T>
+__host__ __device__ inline T from_f32(float x) {
+  if constexpr (std::is_same_v<T, __nv_bfloat16>) {
+    return __float2bfloat16_rn(x);
+  } else {
+    return static_cast<T>(x);
+  }
+}
+
+// Queues `kernel`; arguments are converted to its parameters' types. `name` is the op's, for messages. Nothing is
+// queued for an empty grid. The launch's own errors are reported here, those of its execution by a later call.
+template <class... P, class... A>
+void launch(CudaContext& ctx, const char* name, void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes,
+            A&&... arguments) {
+  if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
+  constexpr size_t kUnasked = 48 << 10;  // more dynamic shared memory than this must be asked for
+  if (shared_bytes > kUnasked)
+    ENGINE_CUDA(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                     static_cast<int>(shared_bytes)));
+  LAUNCH(kernel, grid, block, shared_bytes, ctx.stream(), static_cast<P>(arguments)...);
+  if (const cudaError_t status = cudaGetLastError(); status != cudaSuccess)
+    throw_cuda(status, name, __FILE__, __LINE__);
+}
+
+// Blocks that cover `items` with `per_block` each.
+inline unsigned blocks_for(int64_t items, int64_t per_block) {
+  const int64_t blocks = (items + per_block - 1) / per_block;
+  ENGINE_CHECK(blocks <= 0x7fffffff, "CUDA: a tensor of ", items, " elements needs too many blocks");
+  return static_cast<unsigned>(blocks);
+}
+
+// ---- 16-byte access ----
+
+// Elements of T in 16 bytes.
+template <class T>
+inline constexpr int kLanes = 16 / static_cast<int>(sizeof(T));
+
+// Neighbouring elements, moved 16 bytes at a time (less where they are less).
+template <class T, int kCount = kLanes<T>>
+struct alignas(sizeof(T) * kCount < 16 ? sizeof(T) * kCount : 16) Pack {
+  T at[kCount];
+};
+
+// True where memory of these views may be read and written as Packs in rows of `row_elements`.
+template <class... Views>
+bool aligned16(int64_t row_elements, const Views&... views) {
+  return ((reinterpret_cast<uintptr_t>(views.data) % 16 == 0 && row_elements * size_of(views.dtype) % 16 == 0) && ...);
+}
+
+// The elements from p on; kAligned: p is a multiple of 16 bytes.
+template <bool kAligned, int kCount, class T>
+__device__ inline Pack<T, kCount> load_pack(const T* p) {
+  if constexpr (kAligned) {
+    return *reinterpret_cast<const Pack<T, kCount>*>(p);
+  } else {
+    Pack<T, kCount> pack;
+#pragma unroll
+    for (int i = 0; i < kCount; ++i) pack.at[i] = p[i];
+    return pack;
+  }
+}
+template <bool kAligned, int kCount, class T>
+__device__ inline void store_pack(T* p, const Pack<T, kCount>& pack) {
+  if constexpr (kAligned) {
+    *reinterpret_cast<Pack<T, kCount>*>(p) = pack;
+  } else {
+#pragma unroll
+    for (int i = 0; i < kCount; ++i) p[i] = pack.at[i];
+  }
+}
+
+// Calls f.operator()<true>() or <false>().
+template <class F>
+decltype(auto) dispatch_bool(bool value, F&& f) {
+  return value ? f.template operator()<true>() : f.template operator()<false>();
+}
+
+// ---- reductions; every thread gets the result, and the order is fixed ----
+
+inline constexpr int kWarp = 32;
+inline constexpr unsigned kAllLanes = 0xffffffffu;
+
+struct Sum {
+  template <class T>
+  __device__ T operator()(T a, T b) const {
+    return a + b;
+  }
+};
+// The maximum; NaN where either is.
+struct Max {
+  __device__ float operator()(float a, float b) const { return a > b || a != a ? a : b; }
+};
+
+template <class T, class Op>
+__device__ inline T warp_reduce(T value, Op op) {
+#pragma unroll
+  for (int offset = kWarp / 2; offset > 0; offset /= 2) value = op(value, __shfl_xor_sync(kAllLanes, value, offset));
+  return value;
+}
+
+// Block of a multiple of 32 threads, in one dimension; every thread of it calls. `identity` op x is x.
+template <class T, class Op>
+__device__ inline T block_reduce(T value, T identity, Op op) {
+  SHARED(T, partial, [kWarp]);
+  const int lane = static_cast<int>(threadIdx.x) % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp;
+  const int warps = static_cast<int>(blockDim.x) / kWarp;
+  value = warp_reduce(value, op);
+  __syncthreads();  // an earlier reduction may still be reading
+  if (lane == 0) partial[warp] = value;
+  __syncthreads();
+  return warp_reduce(lane < warps ? partial[lane] : identity, op);
+}
+
+}  // namespace engine

@@ -1,0 +1,239 @@
+// Matrix products by cuBLASLt. Row-major y = a b is, read column-major, y^T = b^T a^T: cuBLASLt's A is our b, its B our
+// a, and its rows are our columns. The bias, one number per row of its result, then runs along our N as it should.
+// Bound by tensor cores from about 300 FLOP per byte on, by memory below.
+#include "kernels/matmul.h"
+
+#include <map>
+#include <tuple>
+#include <vector>
+
+#include "kernels/copy.h"
+#include "kernels/cuda/context.h"
+#include "kernels/pointwise.h"
+
+namespace engine {
+namespace {
+
+constexpr size_t kWorkspace = size_t{32} << 20;  // what cuBLAS's documentation advises for Hopper
+constexpr uint32_t kMostAlignment = 16;
+
+// One stored matrix, column-major: rows of stride 1, `leading` elements from column to column.
+struct Matrix {
+  int64_t rows = 0, columns = 0, leading = 0, batch_stride = 0;
+  bool transposed = false;  // the product takes its transpose
+  uint32_t alignment = kMostAlignment;
+  auto operator<=>(const Matrix&) const = default;
+};
+
+// Everything that a choice of algorithm depends on.
+struct Key {
+  int64_t m = 0, n = 0, k = 0, batch = 1;  // of y = a b
+  Matrix left{}, right{}, result{};        // b, a, y
+  DType dtype = DType::f32;
+  cublasLtEpilogue_t epilogue = CUBLASLT_EPILOGUE_DEFAULT;
+  F32Products products = F32Products::strict;
+  auto operator<=>(const Key&) const = default;
+};
+
+cudaDataType_t type_of(DType dtype) {
+  ENGINE_CHECK(dtype == DType::f32 || dtype == DType::bf16, "matmul: on CUDA expected f32 or bf16, got ", dtype);
+  return dtype == DType::bf16 ? CUDA_R_16BF : CUDA_R_32F;
+}
+
+template <auto kDestroy>
+struct Deleter {
+  template <class T>
+  void operator()(T* descriptor) const {
+    kDestroy(descriptor);
+  }
+};
+using Product = std::unique_ptr<cublasLtMatmulDescOpaque_t, Deleter<cublasLtMatmulDescDestroy>>;
+using Layout = std::unique_ptr<cublasLtMatrixLayoutOpaque_t, Deleter<cublasLtMatrixLayoutDestroy>>;
+using Preference = std::unique_ptr<cublasLtMatmulPreferenceOpaque_t, Deleter<cublasLtMatmulPreferenceDestroy>>;
+
+template <class T>
+void set(const Product& product, cublasLtMatmulDescAttributes_t attribute, T value) {
+  ENGINE_CUBLAS(cublasLtMatmulDescSetAttribute(product.get(), attribute, &value, sizeof value));
+}
+template <class T>
+void set(const Layout& layout, cublasLtMatrixLayoutAttribute_t attribute, T value) {
+  ENGINE_CUBLAS(cublasLtMatrixLayoutSetAttribute(layout.get(), attribute, &value, sizeof value));
+}
+template <class T>
+void set(const Preference& preference, cublasLtMatmulPreferenceAttributes_t attribute, T value) {
+  ENGINE_CUBLAS(cublasLtMatmulPreferenceSetAttribute(preference.get(), attribute, &value, sizeof value));
+}
+
+Layout make_layout(const Matrix& matrix, DType dtype, int64_t batch) {
+  cublasLtMatrixLayout_t handle = nullptr;
+  ENGINE_CUBLAS(cublasLtMatrixLayoutCreate(&handle, type_of(dtype), static_cast<uint64_t>(matrix.rows),
+                                           static_cast<uint64_t>(matrix.columns), matrix.leading));
+  Layout layout(handle);
+  set(layout, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, static_cast<int32_t>(batch));
+  set(layout, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, matrix.batch_stride);
+  return layout;
+}
+
+// Descriptors and the algorithm of one key.
+struct Plan {
+  Product product;
+  Layout left, right, result;
+  cublasLtMatmulAlgo_t algorithm{};
+
+  Plan(CudaContext& ctx, const Key& key) {
+    cublasComputeType_t compute = CUBLAS_COMPUTE_32F;
+    if (key.dtype == DType::f32 && key.products == F32Products::tf32) compute = CUBLAS_COMPUTE_32F_FAST_TF32;
+    cublasLtMatmulDesc_t handle = nullptr;
+    ENGINE_CUBLAS(cublasLtMatmulDescCreate(&handle, compute, CUDA_R_32F));
+    product.reset(handle);
+    set(product, CUBLASLT_MATMUL_DESC_TRANSA, key.left.transposed ? CUBLAS_OP_T : CUBLAS_OP_N);
+    set(product, CUBLASLT_MATMUL_DESC_TRANSB, key.right.transposed ? CUBLAS_OP_T : CUBLAS_OP_N);
+    set(product, CUBLASLT_MATMUL_DESC_EPILOGUE, key.epilogue);
+    if (key.epilogue != CUBLASLT_EPILOGUE_DEFAULT)
+      set(product, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, type_of(key.dtype));
+    left = make_layout(key.left, key.dtype, key.batch);
+    right = make_layout(key.right, key.dtype, key.batch);
+    result = make_layout(key.result, key.dtype, key.batch);
+
+    cublasLtMatmulPreference_t wish = nullptr;
+    ENGINE_CUBLAS(cublasLtMatmulPreferenceCreate(&wish));
+    const Preference preference(wish);
+    set(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, kWorkspace);
+    set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, key.left.alignment);
+    set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, key.right.alignment);
+    set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, key.result.alignment);
+    set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, key.result.alignment);
+    cublasLtMatmulHeuristicResult_t found{};
+    int count = 0;
+    const cublasStatus_t status =
+        cublasLtMatmulAlgoGetHeuristic(ctx.cublaslt(), product.get(), left.get(), right.get(), result.get(),
+                                       result.get(), preference.get(), 1, &found, &count);
+    ENGINE_CHECK(status == CUBLAS_STATUS_SUCCESS && count > 0, "matmul: cuBLASLt has no algorithm for ", key.batch,
+                 " products (", key.m, ",", key.k, ") by (", key.k, ",", key.n, ") of ", key.dtype, " (status ",
+                 static_cast<int>(status), ")");
+    algorithm = found.algo;
+  }
+};
+
+struct Plans {
+  std::map<Key, Plan> plans;
+};
+
+uint32_t alignment_of(const void* memory) {
+  const auto address = reinterpret_cast<uintptr_t>(memory);
+  uint32_t alignment = kMostAlignment;
+  while (address % alignment != 0) alignment /= 2;
+  return alignment;
+}
+
+// A view's innermost two axes as a column-major matrix: as it lies in memory.
+Matrix matrix_of(const ConstView& v) {
+  const int64_t rows = v.shape[-2], columns = v.shape[-1];
+  Matrix matrix{.alignment = alignment_of(v.data)};
+  matrix.transposed = v.strides[-1] != 1 && columns != 1;
+  if (matrix.transposed) {
+    matrix.rows = rows, matrix.columns = columns, matrix.leading = v.strides[-1];
+  } else {
+    matrix.rows = columns, matrix.columns = rows, matrix.leading = rows == 1 ? columns : v.strides[-2];
+  }
+  return matrix;
+}
+
+// One outer axis of the product: its length and the step of each operand.
+struct OuterAxis {
+  int64_t size, a, b, y;
+};
+
+// The outer axes, outermost first, with neighbours merged where all three operands step evenly across them.
+std::vector<OuterAxis> outer_axes(const ConstView& a, const ConstView& b, const View& y) {
+  std::vector<OuterAxis> axes;
+  for (int axis = 0; axis < y.shape.rank() - 2; ++axis) {
+    const OuterAxis next{y.shape[axis], a.strides[axis], b.shape.rank() == 2 ? 0 : b.strides[axis], y.strides[axis]};
+    if (next.size == 1) continue;
+    if (!axes.empty()) {
+      OuterAxis& last = axes.back();
+      if (last.a == next.a * next.size && last.b == next.b * next.size && last.y == next.y * next.size) {
+        last = {last.size * next.size, next.a, next.b, next.y};
+        continue;
+      }
+    }
+    axes.push_back(next);
+  }
+  return axes;
+}
+
+const void* moved(const void* memory, int64_t elements, DType dtype) {
+  return static_cast<const char*>(memory) + elements * size_of(dtype);
+}
+
+void multiply(CudaContext& ctx, const Key& key, const void* a, const void* b, const void* bias, void* y) {
+  auto& plans = ctx.cache<Plans>().plans;
+  auto found = plans.find(key);
+  if (found == plans.end()) found = plans.try_emplace(key, ctx, key).first;
+  const Plan& plan = found->second;
+  if (bias != nullptr) set(plan.product, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);
+  const float one = 1.0f, zero = 0.0f;
+  ENGINE_CUBLAS(cublasLtMatmul(ctx.cublaslt(), plan.product.get(), &one, b, plan.left.get(), a, plan.right.get(), &zero,
+                               y, plan.result.get(), y, plan.result.get(), &plan.algorithm, ctx.workspace(kWorkspace),
+                               kWorkspace, ctx.stream()));
+}
+
+// The epilogue that computes f(x + bias), or DEFAULT where cuBLASLt has none.
+cublasLtEpilogue_t epilogue_of(const Unary& f, bool bias) {
+  if (is_identity(f)) return bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
+  if (f.op == Unary::gelu_tanh) return bias ? CUBLASLT_EPILOGUE_GELU_BIAS : CUBLASLT_EPILOGUE_GELU;
+  return CUBLASLT_EPILOGUE_DEFAULT;
+}
+
+void activate(CudaContext& ctx, const Unary& f, const ConstView& bias, const View& y) {
+  if (bias.defined())
+    bias_activation_forward(ctx, f, y, bias, y);
+  else if (!is_identity(f))
+    unary_forward(ctx, f, y, y);
+}
+
+}  // namespace
+
+void matmul(CudaContext& ctx, const Unary& f, ConstView a, ConstView b, ConstView bias, View y) {
+  if (y.elements() == 0) return;
+  if (a.shape[-1] == 0) {
+    fill(ctx, y, 0.0);
+    return activate(ctx, f, bias, y);
+  }
+  if (b.shape.rank() == 2 && a.contiguous() && y.contiguous()) {  // the rows of all products as those of one matrix
+    a = ConstView(a.data, a.dtype, {a.shape.elements(0, a.shape.rank() - 1), a.shape[-1]});
+    y = View(y.memory(), y.dtype, {a.shape[0], y.shape[-1]});
+  }
+  Key key{.m = a.shape[-2], .n = b.shape[-1], .k = a.shape[-1], .dtype = y.dtype, .products = f32_products()};
+  key.left = matrix_of(b), key.right = matrix_of(a), key.result = matrix_of(y);
+  key.epilogue = epilogue_of(f, bias.defined());
+  const bool fused = key.epilogue != CUBLASLT_EPILOGUE_DEFAULT;
+
+  std::vector<OuterAxis> axes = outer_axes(a, b, y);
+  if (!axes.empty()) {
+    key.batch = axes.back().size;
+    key.left.batch_stride = axes.back().b, key.right.batch_stride = axes.back().a,
+    key.result.batch_stride = axes.back().y;
+    axes.pop_back();
+  }
+  std::vector<int64_t> index(axes.size(), 0);
+  for (;;) {  // over the axes that are not one strided batch
+    int64_t a_offset = 0, b_offset = 0, y_offset = 0;
+    for (size_t axis = 0; axis < axes.size(); ++axis) {
+      a_offset += index[axis] * axes[axis].a, b_offset += index[axis] * axes[axis].b;
+      y_offset += index[axis] * axes[axis].y;
+    }
+    const void* const a_memory = moved(a.data, a_offset, a.dtype);
+    const void* const b_memory = moved(b.data, b_offset, b.dtype);
+    void* const y_memory = const_cast<void*>(moved(y.data, y_offset, y.dtype));
+    key.left.alignment = alignment_of(b_memory), key.right.alignment = alignment_of(a_memory);
+    key.result.alignment = alignment_of(y_memory);
+    multiply(ctx, key, a_memory, b_memory, fused ? bias.data : nullptr, y_memory);
+    size_t axis = axes.size();
+    while (axis > 0 && ++index[axis - 1] == axes[axis - 1].size) index[--axis] = 0;
+    if (axis == 0) break;
+  }
+  if (!fused) activate(ctx, f, bias, y);
+}
+
+}  // namespace engine

@@ -1,0 +1,10 @@
+# The headers of cudnn-frontend: CUDNN::frontend. scripts/setup.sh unpacks them from their PyPI wheel into .cache.
+file(GLOB candidates ${CMAKE_CURRENT_LIST_DIR}/../../.cache/cudnn-frontend-*/include)
+find_path(CUDNNFrontend_INCLUDE_DIR cudnn_frontend.h HINTS ENV CUDNN_FRONTEND_ROOT ${candidates} PATH_SUFFIXES include)
+include(FindPackageHandleStandardArgs)
+find_package_handle_standard_args(CUDNNFrontend REQUIRED_VARS CUDNNFrontend_INCLUDE_DIR)
+mark_as_advanced(CUDNNFrontend_INCLUDE_DIR)
+if(CUDNNFrontend_FOUND AND NOT TARGET CUDNN::frontend)
+  add_library(CUDNN::frontend INTERFACE IMPORTED)
+  set_target_properties(CUDNN::frontend PROPERTIES INTERFACE_INCLUDE_DIRECTORIES ${CUDNNFrontend_INCLUDE_DIR})
+endif()
