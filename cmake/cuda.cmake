@@ -89,7 +89,7 @@ function(engine_add_cuda_kernels target)
     list(FILTER host_sources EXCLUDE REGEX "/execute_[a-z_]*\\.cpp$")
     file(GLOB runner_sources CONFIGURE_DEPENDS ${runner}/*.cpp ${PROJECT_SOURCE_DIR}/tests/fake_cuda/*.cpp)
     set_source_files_properties(${device_sources} PROPERTIES LANGUAGE CXX
-      COMPILE_OPTIONS "-x;c++;-include;${runner}/host_runner.h" OBJECT_DEPENDS ${runner}/host_runner.h)
+      COMPILE_OPTIONS "-x;c++;-include;${runner}/host_runner.h;-Wno-unknown-pragmas" OBJECT_DEPENDS ${runner}/host_runner.h)
     target_sources(${target} PRIVATE ${host_sources} ${device_sources} ${runner_sources})
     target_include_directories(${target} SYSTEM PRIVATE ${CUDAToolkit_INCLUDE_DIRS})
     target_link_libraries(${target} PRIVATE CUDNN::cudnn CUDNN::frontend)

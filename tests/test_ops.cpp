@@ -2,15 +2,13 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
-#include <cstring>
 #include <fstream>
 #include <regex>
 #include <set>
 
 #include "engine/autograd.h"
-#include "engine/random.h"
 #include "kernels/cpu/context.h"
-#include "tests/op_cases.h"
+#include "tests/op_check.h"
 
 namespace engine::test {
 namespace {
@@ -19,158 +17,6 @@ constexpr double kStep = 1e-3;  // of the four-point difference
 constexpr double kRelative = 1e-7, kAbsolute = 1e-9;
 constexpr int64_t kFullJacobian = 2000;  // inputs up to here are perturbed one by one
 constexpr int kDirections = 32;
-
-Random stream(const OpCase& row, const char* purpose) {
-  return Random(20240917, stream_of(row.op + "/" + row.what + "/" + purpose));
-}
-
-Tensor fill_labels(const Input& input, Random& random) {
-  const Tensor labels = Tensor::empty(input.shape, DType::i64);
-  for (int64_t& label : labels.values<int64_t>())
-    label = static_cast<int64_t>(random.below(static_cast<uint64_t>(input.bound)));
-  return labels;
-}
-
-double draw(Fill fill, Random& random) {
-  switch (fill) {
-    case Fill::positive:
-      return random.uniform(0.5, 2.0);
-    case Fill::off_zero:
-      return random.uniform(0.1, 2.0) * (random.chance(0.5) ? 1.0 : -1.0);
-    case Fill::rows:
-      return random.uniform(0.1, 1.0);
-    default:
-      return random.normal();
-  }
-}
-
-// The input's values in f64 (or its integer type), already rounded to what `dtype` can hold.
-Tensor make_input(const Input& input, DType dtype, bool integers, Random& random) {
-  if (input.fill == Fill::labels) return fill_labels(input, random);
-  if (input.fill == Fill::bytes) {
-    const Tensor bytes = Tensor::empty(input.shape, DType::u8);
-    for (uint8_t& byte : bytes.values<uint8_t>()) byte = static_cast<uint8_t>(random.below(256));
-    return bytes;
-  }
-  const Tensor exact = Tensor::empty(input.shape, DType::f64);
-  const auto values = exact.values<double>();
-  for (double& value : values) value = integers ? static_cast<double>(random.below(9)) - 4.0 : draw(input.fill, random);
-  if (input.fill == Fill::distinct && !integers) {
-    const auto ladder = random.permutation(exact.elements());
-    for (size_t i = 0; i < values.size(); ++i)
-      values[i] = (static_cast<double>(ladder[i]) + 0.5) / static_cast<double>(values.size()) * 4.0 - 2.0;
-  }
-  if (input.fill == Fill::rows) {
-    const size_t columns = static_cast<size_t>(input.shape[-1]);
-    for (size_t row = 0; row < values.size(); row += columns) {
-      double total = 0;
-      for (size_t c = 0; c < columns; ++c) total += values[row + c];
-      for (size_t c = 0; c < columns; ++c) values[row + c] /= total;
-    }
-  }
-  return cast(cast(exact, dtype), DType::f64);
-}
-
-DType type_of(const Input& input, DType dtype) {
-  if (input.dtype) return *input.dtype;
-  return input.statistics && dtype == DType::bf16 ? DType::f32 : dtype;
-}
-
-bool follows(const Input& input) { return !input.dtype || is_float(*input.dtype); }
-
-// The inputs of a case rounded to `rounding`, in f64.
-Tensors make_inputs(const OpCase& row, DType rounding, bool integers) {
-  Random random = stream(row, integers ? "integers" : "inputs");
-  Tensors inputs;
-  for (const Input& input : row.inputs) inputs.push_back(make_input(input, type_of(input, rounding), integers, random));
-  return inputs;
-}
-
-struct Outcome {
-  Tensors outputs, grads;  // grads: one per differentiable input
-};
-
-// Runs the op on copies of `exact` in type `dtype` and differentiates sum(seed * output) over all float outputs.
-// `offset`: every input starts in the middle of a larger tensor.
-Outcome evaluate(const OpCase& row, const Tensors& exact, const Tensors& seeds, DType dtype, bool offset = false) {
-  Tensors inputs;
-  for (size_t i = 0; i < exact.size(); ++i) {
-    const Input& input = row.inputs[i];
-    Tensor copy = follows(input) ? cast(exact[i], type_of(input, dtype)).clone() : exact[i].clone();
-    if (offset) {
-      const Tensor larger = Tensor::zeros({copy.elements() + 7}, copy.dtype());
-      const Tensor inside = larger.slice(3, 3 + copy.elements()).reshape(copy.shape());
-      inside.copy_from(copy);
-      copy = inside;
-    }
-    if (input.differentiable) copy.set_requires_grad();
-    inputs.push_back(copy);
-  }
-  Outcome outcome;
-  outcome.outputs = row.run(inputs);
-  // Outputs share one graph, so all of them are reduced to one number before going backward.
-  Tensor total;
-  if (!seeds.empty())
-    for (size_t k = 0; k < outcome.outputs.size(); ++k) {
-      if (!outcome.outputs[k].requires_grad()) continue;
-      const Tensor term = sum(mul(outcome.outputs[k], cast(seeds[k], outcome.outputs[k].dtype())));
-      total = total ? add(total, cast(term, total.dtype())) : term;
-    }
-  if (total) total.backward();
-  for (size_t i = 0; i < inputs.size(); ++i)
-    if (row.inputs[i].differentiable) outcome.grads.push_back(inputs[i].grad());
-  for (Tensor& output : outcome.outputs) output = output.detach();
-  return outcome;
-}
-
-Tensors make_seeds(const OpCase& row, const Tensors& outputs, DType rounding, bool integers) {
-  Random random = stream(row, "seeds");
-  Tensors seeds;
-  for (const Tensor& output : outputs)
-    seeds.push_back(make_input({output.shape(), Fill::normal}, rounding, integers, random));
-  return seeds;
-}
-
-Tensors outputs_of(const OpCase& row, const Tensors& exact) {
-  const NoGrad no_grad;
-  return evaluate(row, exact, {}, DType::f64).outputs;
-}
-
-double relative_l2(const Tensor& got, const Tensor& expected) {
-  const Tensor a = cast(got, DType::f64), b = cast(expected, DType::f64);
-  double error = 0, norm = 0;
-  for (size_t i = 0; i < a.values<double>().size(); ++i) {
-    const double x = a.values<double>()[i], y = b.values<double>()[i];
-    error += (x - y) * (x - y);
-    norm += y * y;
-  }
-  if (error == 0) return 0;
-  return norm > 0 ? std::sqrt(error / norm) : std::sqrt(error);
-}
-
-void check_close(const OpCase& row, const std::string& what, const Tensors& got, const Tensors& expected,
-                 double tolerance) {
-  REQUIRE(got.size() == expected.size());
-  for (size_t i = 0; i < got.size(); ++i) {
-    INFO(row.op, " (", row.what, "): ", what, " ", i);
-    REQUIRE(got[i].defined());
-    REQUIRE(got[i].shape() == expected[i].shape());
-    const double error = relative_l2(got[i], expected[i]);
-    CHECK(error <= tolerance);  // also fails on NaN
-  }
-}
-
-bool same_bytes(const Tensor& a, const Tensor& b) {
-  return a.shape() == b.shape() && a.dtype() == b.dtype() && std::memcmp(a.memory(), b.memory(), a.bytes()) == 0;
-}
-
-void check_same_bytes(const OpCase& row, const std::string& what, const Tensors& a, const Tensors& b) {
-  REQUIRE(a.size() == b.size());
-  for (size_t i = 0; i < a.size(); ++i) {
-    INFO(row.op, " (", row.what, "): ", what, " ", i);
-    CHECK(same_bytes(a[i], b[i]));
-  }
-}
 
 // sum(seed * output) in f64, the function whose derivative is checked.
 double objective(const OpCase& row, const Tensors& inputs, const Tensors& seeds) {
@@ -310,7 +156,7 @@ TEST_CASE("the same call twice, and inputs at an offset, give the same bytes") {
     const Outcome first = evaluate(row, exact, seeds, DType::f32), second = evaluate(row, exact, seeds, DType::f32);
     check_same_bytes(row, "output again", first.outputs, second.outputs);
     check_same_bytes(row, "gradient again", first.grads, second.grads);
-    const Outcome offset = evaluate(row, exact, seeds, DType::f32, true);
+    const Outcome offset = evaluate(row, exact, seeds, DType::f32, {.offset = true});
     check_same_bytes(row, "output at an offset", first.outputs, offset.outputs);
     check_same_bytes(row, "gradient at an offset", first.grads, offset.grads);
   }
