@@ -170,6 +170,10 @@ void declare_run(OptionTable& table, TrainOptions& o) {
                 o.workers, {.low = 0, .high = 1024});
   table.choice({"device", "run.device", "NAME", "Where to compute"}, o.device,
                {{"auto", DeviceChoice::automatic}, {"cpu", DeviceChoice::cpu}, {"cuda", DeviceChoice::cuda}});
+  table.choice(
+      {"precision", "run.precision", "NAME", "What products are computed in; auto: bf16 on CUDA, f32 on the CPU"},
+      o.precision,
+      {{"auto", Precision::automatic}, {"f32", Precision::f32}, {"tf32", Precision::tf32}, {"bf16", Precision::bf16}});
   table.choice({"progress", "run.progress", "HOW", "auto: a bar on a terminal, else lines"}, o.progress,
                {{"auto", ProgressMode::automatic},
                 {"bar", ProgressMode::bar},
@@ -202,6 +206,23 @@ void resolve(TrainOptions& options, FrameSize source) {
   const auto cores = static_cast<int64_t>(std::max(1u, std::thread::hardware_concurrency()));
   if (!options.threads) options.threads = cpu_threads();
   if (!options.workers) options.workers = std::clamp<int64_t>(cores / 2, 1, 8);
+}
+
+Device resolve(DeviceChoice choice) {
+  constexpr Device kCuda{DeviceType::cuda, 0};
+  if (choice == DeviceChoice::cpu) return kCpu;
+  const std::string reason = cuda_unavailable_reason();
+  if (reason.empty()) return kCuda;
+  if (choice == DeviceChoice::automatic) return kCpu;
+  throw Error(concat("device cuda: ", reason, "; use --device cpu"), exit_code::kNoDevice);
+}
+
+DType resolve(Precision precision, Device device) {
+  if (precision == Precision::tf32 && device == kCpu)
+    throw Error("precision tf32 is a mode of CUDA devices; use --precision f32 on the CPU", exit_code::kUsage);
+  set_f32_products(precision == Precision::tf32 ? F32Products::tf32 : F32Products::strict);
+  if (precision == Precision::automatic) return device == kCpu ? DType::f32 : DType::bf16;
+  return precision == Precision::bf16 ? DType::bf16 : DType::f32;
 }
 
 std::optional<FrameSize> parse_frame_size(const std::string& text) {

@@ -22,12 +22,15 @@ void say(fmt::format_string<Parts...> format, Parts&&... parts) {
   print_err(fmt::format(format, std::forward<Parts>(parts)...) + "\n");
 }
 
-void check_device(DeviceChoice device) {
-  if (device != DeviceChoice::cuda) return;
-  const std::string reason = cuda_unavailable_reason();
-  throw Error(reason.empty() ? "device cuda: training on it is not available in this version; use --device cpu"
-                             : concat("device cuda: ", reason, "; use --device cpu"),
-              exit_code::kNoDevice);
+// "cpu", "cpu (no CUDA: ...)" where a device was looked for, or "cuda:0"; with what it computes in.
+std::string place(const TrainOptions& options, Device device) {
+  std::string text = concat(device);
+  if (device == kCpu && options.device == DeviceChoice::automatic && kWithCuda)
+    text += concat(" (no CUDA: ", cuda_unavailable_reason(), ")");
+  const char* precision = options.precision == Precision::tf32                ? "tf32"
+                          : resolve(options.precision, device) == DType::bf16 ? "bf16"
+                                                                              : "f32";
+  return concat(text, ", ", precision);
 }
 
 ModelFile describe(const TrainOptions& options, const Dataset& dataset) {
@@ -90,6 +93,8 @@ TrainerOptions Session::trainer_options() const {
   if (options_.class_weights == ClassWeights::automatic) trainer.class_weights = balanced_class_weights(splits_.train);
   trainer.seed = static_cast<uint64_t>(options_.seed);
   trainer.clips = &splits_.train;
+  trainer.device = resolve(options_.device);
+  trainer.compute = resolve(options_.precision, trainer.device);
   return trainer;
 }
 
@@ -134,7 +139,7 @@ void Session::warn_about_data(const EpochReport& report) const {
 }
 
 void Session::save(const std::string& path, int64_t epoch) const {
-  ModelFile file = classifier_.file();
+  ModelFile file = trainer_.file();
   file.epoch = epoch;
   file.step = trainer_.steps();
   file.best_metric = best_accuracy_;
@@ -154,6 +159,8 @@ int Session::save_and_stop(int64_t finished_epochs) const {
 
 int Session::test(int64_t best_epoch) const {
   Classifier best = Classifier::load(folder_.best_model());
+  const Device device = resolve(options_.device);
+  best.move_to(device, resolve(options_.precision, device));
   Loader clips(splits_.test, evaluation_loader(best.description().preprocessing, *options_.workers));
   const Metrics metrics = evaluate(best, clips, [] { return StopSignals::received() == 0; });
   print_err(replaced_clips(clips.stats(), splits_.test));
@@ -176,7 +183,8 @@ void announce(const TrainOptions& options, const Splits& splits, Classifier& cla
   if (!splits.how.empty()) say("        {}", splits.how);
   say("model   {}: {} parameters; input {} frames of {}x{}, {}", options.model, classifier.network().parameter_count(),
       *options.frames, options.size->height, options.size->width, options.input);
-  say("run     {}; seed {}; cpu, threads {}, workers {}", folder, options.seed, *options.threads, *options.workers);
+  say("run     {}; seed {}; {}, threads {}, workers {}", folder, options.seed, place(options, resolve(options.device)),
+      *options.threads, *options.workers);
 }
 
 }  // namespace
@@ -185,7 +193,7 @@ int train(TrainOptions& options, const OptionTable& table) {
   if (options.data.empty())
     throw Error("no data given: engine_train DATA, where DATA is a folder with a folder of videos per class, or a list",
                 exit_code::kUsage);
-  check_device(options.device);
+  resolve(options.precision, resolve(options.device));
   const Splits splits = open_splits(options.data, split_options(options));
   resolve(options, picture_size(splits.train));
   set_cpu_threads(static_cast<int>(*options.threads));
