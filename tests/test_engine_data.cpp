@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "engine/tensor.h"
+#include "io/frame_source.h"
 #include "tests/temporary_folder.h"
 #include "train/cli.h"
 
@@ -84,6 +85,14 @@ TEST_CASE("make writes a folder per class and says what to do next") {
   CHECK(files.size() == 30);
   CHECK(files.front().first == "test/bounce/0000.mp4");
   CHECK(files.back().first == "train/zigzag/0001.mp4");
+}
+
+TEST_CASE("a size is width by height") {
+  const TemporaryFolder folder;
+  const Result result = engine_data("make " + folder / "set" + " --train 1 --test 1 --frames 2 --size 48x32");
+  REQUIRE(result.code == 0);
+  CHECK(contains(result.err, " 48x32, "));
+  CHECK(open_frames(folder / "set/train/bars/0000.mp4")->size() == FrameSize{.width = 48, .height = 32});
 }
 
 TEST_CASE("the same seed gives the same bytes with any number of threads, another seed others") {

@@ -109,7 +109,9 @@ TEST_CASE("engine_train: --json prints one object a line") {
 
 TEST_CASE("engine_train: --dry-run writes nothing") {
   const std::string out = fixture().folder() / "dry";
-  CHECK(fixture().train({"--dry-run", "--out", out}).code == exit_code::kOk);
+  const Outcome outcome = fixture().train({"--dry-run", "--size", "48x32", "--out", out});
+  CHECK(outcome.code == exit_code::kOk);
+  CHECK(outcome.err.find("input 1 frames of 48x32, rgb") != std::string::npos);
   CHECK(!fs::exists(out));
 }
 

@@ -93,9 +93,9 @@ void declare_clips(OptionTable& table, TrainOptions& o) {
       o.sampling, words({"uniform", "dense"}));
   table.integer({"stride", "clip.stride", "N", "dense: from one frame to the next, in frames of the video"}, o.stride,
                 {.low = 1, .high = 4096});
-  table.custom({"size", "clip.size", "HxW", "Height and width that frames are scaled to"},
-               "HxW or one number, 8 to 4096, or auto", set_or_auto(o.size, parse_frame_size),
-               [&o] { return o.size ? fmt::format("{}x{}", o.size->height, o.size->width) : std::string("auto"); });
+  table.custom({"size", "clip.size", "WIDTHxHEIGHT", "Pixels that frames are scaled to; one number: both sides"},
+               "one number, or WIDTHxHEIGHT such as 320x240, 8 to 4096, or auto", set_or_auto(o.size, parse_frame_size),
+               [&o] { return o.size ? fmt::format("{}x{}", o.size->width, o.size->height) : std::string("auto"); });
   table.choice(
       {"input", "clip.input", "WHAT", "What the model sees: colours, differences of neighbouring frames, or both"},
       o.input, words({"rgb", "diff", "rgb+diff"}));
@@ -206,12 +206,12 @@ void resolve(TrainOptions& options, FrameSize source) {
 
 std::optional<FrameSize> parse_frame_size(const std::string& text) {
   const size_t cross = text.find('x');
-  const auto height = parse<int>(std::string_view(text).substr(0, cross));
-  const auto width = cross == std::string::npos ? height : parse<int>(std::string_view(text).substr(cross + 1));
+  const auto width = parse<int>(std::string_view(text).substr(0, cross));
+  const auto height = cross == std::string::npos ? width : parse<int>(std::string_view(text).substr(cross + 1));
   const auto fits = [](const std::optional<int>& side) {
     return side && *side >= kSmallestSide && *side <= kLargestSide;
   };
-  if (!fits(height) || !fits(width)) return std::nullopt;
+  if (!fits(width) || !fits(height)) return std::nullopt;
   return FrameSize{.width = *width, .height = *height};
 }
 

@@ -175,7 +175,7 @@ void announce(const TrainOptions& options, const Splits& splits, Classifier& cla
       splits.val.samples.size(), splits.test.samples.size(), splits.train.classes.size());
   if (!splits.how.empty()) say("        {}", splits.how);
   say("model   {}: {} parameters; input {} frames of {}x{}, {}", options.model, classifier.network().parameter_count(),
-      *options.frames, options.size->height, options.size->width, options.input);
+      *options.frames, options.size->width, options.size->height, options.input);
   say("run     {}; seed {}; cpu, threads {}, workers {}", folder, options.seed, *options.threads, *options.workers);
 }
 
