@@ -2,6 +2,7 @@
 
 #include <cstdlib>
 #include <nlohmann/json.hpp>
+#include <regex>
 
 #include "engine/tensor.h"
 #include "program_run.h"
@@ -120,7 +121,11 @@ TEST_CASE("engine_train: config, doctor and help need no data") {
   const Outcome config = run(folder, "engine_train", {"config", "--lr", "0.5"});
   CHECK(config.code == exit_code::kOk);
   CHECK(config.out.find("\nlr = 0.5\n") != std::string::npos);
-  CHECK(run(folder, "engine_train", {"doctor"}).out.find("threads") != std::string::npos);
+  const std::string report = run(folder, "engine_train", {"doctor"}).out;
+  CAPTURE(report);
+  CHECK(report.find("threads") != std::string::npos);
+  CHECK(std::regex_search(report, std::regex("\\nonednn +\\d+\\.\\d+\\.\\d+\\n")));
+  CHECK(std::regex_search(report, std::regex("\\nffmpeg +.+ \\(libavcodec \\d+\\.\\d+\\.\\d+\\)\\n")));
   const Outcome help = run(folder, "engine_train", {"--help"});
   CHECK(help.code == exit_code::kOk);
   CHECK(help.out.find("Examples:") < help.out.find("--label-smoothing"));

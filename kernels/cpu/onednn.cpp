@@ -221,3 +221,8 @@ void conv2d_backward_weight(CpuContext& ctx, const Conv2d& p, ConstView x, Const
 }
 
 }  // namespace engine::onednn
+
+std::string engine::onednn_version() {
+  const dnnl_version_t* version = dnnl_version();
+  return concat(version->major, ".", version->minor, ".", version->patch);
+}
