@@ -141,6 +141,8 @@ TEST_CASE("engine_train: data that cannot be used") {
   const std::string video = read_text(a_video());
   for (const char* name : {"cut/a/1.mp4", "cut/b/1.mp4"}) write_text(folder / name, video.substr(0, video.size() / 2));
   check_training_refused(folder / "cut", {}, exit_code::kData, "1.mp4");
+  for (const char* name : {"latin/a/1.mp4", "latin/b\xe9/1.mp4"}) write_text(folder / name, video);
+  check_training_refused(folder / "latin", {}, exit_code::kData, "b\\xe9\" is not UTF-8");
   write_text(folder / "single/a/1.mp4", video);
   check_training_refused(folder / "single", {}, exit_code::kData, "two classes");
 }
