@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <condition_variable>
+#include <cstring>
 #include <exception>
 #include <mutex>
 #include <numeric>
@@ -71,7 +72,9 @@ struct Loader::Impl {
   Batch take();
   Slot decode_here();
   Slot wait_for_workers();
+  bool left_out(const Outcome& outcome) const { return outcome.bad && options.on_bad == BadClip::leave_out; }
   void account(const Slot& slot);
+  Batch keep(Slot slot) const;
   [[noreturn]] void refuse_bad() const;
   void end_epoch();
 
@@ -201,6 +204,7 @@ Outcome Loader::Impl::decode(int64_t item, std::span<uint8_t> rgb) const {
       const bool bad_clip = error.code() == exit_code::kData || error.code() == exit_code::kNoInput;
       if (!bad_clip || options.on_bad == BadClip::error || options.source.stop.stop_requested()) return outcome;
       if (attempt == 0) outcome.bad = error.what();
+      if (options.on_bad == BadClip::leave_out) return outcome;
       if (members[static_cast<size_t>(dataset.samples[static_cast<size_t>(item)].label)].size() == 1) return outcome;
     } catch (...) {
       outcome.error = std::current_exception();
@@ -252,13 +256,27 @@ Batch Loader::Impl::take() {
   }
   free.notify_all();
   account(slot);
-  const std::span<int64_t> labels = slot.batch.labels.values<int64_t>();
+  return keep(std::move(slot));
+}
+
+// The batch with what it holds in the end; clips that are left out make room for those behind them.
+Batch Loader::Impl::keep(Slot slot) const {
+  Batch& batch = slot.batch;
+  uint8_t* frames = static_cast<uint8_t*>(batch.frames.memory());
+  const std::span<int64_t> labels = batch.labels.values<int64_t>();
+  size_t kept = 0;
   for (size_t position = 0; position < slot.outcomes.size(); ++position) {
+    if (left_out(slot.outcomes[position])) continue;
     const int64_t item = slot.outcomes[position].item;
-    slot.batch.items[position] = item;
-    labels[position] = dataset.samples[static_cast<size_t>(item)].label;
+    batch.items[kept] = item;
+    labels[kept] = dataset.samples[static_cast<size_t>(item)].label;
+    if (kept < position) std::memcpy(frames + kept * clip_bytes, frames + position * clip_bytes, clip_bytes);
+    ++kept;
   }
-  return std::move(slot.batch);
+  if (kept == slot.outcomes.size()) return std::move(batch);
+  batch.items.resize(kept);
+  const auto count = static_cast<int64_t>(kept);
+  return {batch.frames.slice(0, count), batch.labels.slice(0, count), std::move(batch.items)};
 }
 
 // Counts what was bad in a batch, in the order of its clips, and throws when that is too much.
@@ -267,7 +285,8 @@ void Loader::Impl::account(const Slot& slot) {
   for (size_t position = 0; position < slot.outcomes.size(); ++position) {
     const Outcome& outcome = slot.outcomes[position];
     if (outcome.bad) stats.bad.push_back({slot.batch.items[position], *outcome.bad});
-    if (stats.bad.size() > allowed) refuse_bad();
+    if (stats.bad.size() > allowed || stats.bad.size() == order.size()) refuse_bad();
+    if (left_out(outcome)) continue;
     if (outcome.error) std::rethrow_exception(outcome.error);
     ++stats.clips;
   }
@@ -296,14 +315,16 @@ int64_t Loader::size() const { return impl_->batches(); }
 void Loader::start_epoch(int64_t epoch) { impl_->start(epoch); }
 
 bool Loader::next(Batch& batch) {
-  if (impl_->next_batch >= impl_->batches()) return false;
   try {
-    batch = impl_->take();
+    while (impl_->next_batch < impl_->batches()) {
+      batch = impl_->take();
+      if (!batch.items.empty()) return true;
+    }
   } catch (...) {
     impl_->end_epoch();
     throw;
   }
-  return true;
+  return false;
 }
 
 const LoaderStats& Loader::stats() const { return impl_->stats; }

@@ -1,5 +1,6 @@
 #include <sys/file.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 #include <regex>
@@ -248,6 +249,30 @@ TEST_CASE("engine_predict: a table for people, and bad files among good ones") {
   const Outcome eval = fixture().predict({"eval", fixture().model(), fixture().videos()});
   CHECK(eval.out.find("mean class recall: ") != std::string::npos);
   CHECK(eval.out.find("(predicted)") != std::string::npos);
+}
+
+TEST_CASE("clips of an evaluation that cannot be read are left out of its figures, and counted") {
+  const TemporaryFolder folder;
+  const auto eval = [&] { return fixture().predict({"eval", fixture().model(), folder / "videos", "--json"}); };
+  fs::copy(fixture().videos(), folder / "videos", fs::copy_options::recursive);
+  const std::string bad = folder / "videos/test/discs/0000.mp4";
+  write_text(bad, "hello");
+  const std::string told =
+      "warning: 1 of 10 clips could not be read and are left out of the figures; the first: discs/";
+  const Outcome with = eval();
+  CHECK(with.code == exit_code::kOk);
+  CHECK(with.err.starts_with(told));
+  CHECK(std::ranges::count(with.err, '\n') == 1);
+  CHECK(nlohmann::json::parse(with.out).at("clips") == 9);
+  const Outcome trained = run(folder, "engine_train",
+                              {folder / "videos", "--epochs", "1", "--frames", "1", "--json", "--out", folder / "run"});
+  CHECK(trained.code == exit_code::kOk);
+  CHECK(trained.err.find(told) != std::string::npos);
+  CHECK(nlohmann::json::parse(last_line(trained.out)).at("clips") == 9);
+  fs::remove_all(folder / "videos/test/discs");
+  const Outcome without = eval();
+  CHECK(without.err.empty());
+  CHECK(without.out == with.out);
 }
 
 TEST_CASE("engine_predict: models that cannot be used") {

@@ -48,6 +48,7 @@ LoaderOptions evaluation_loader(const Preprocessing& preprocessing, int64_t work
           .workers = static_cast<int>(workers),
           .training = false,
           .shuffle = false,
+          .on_bad = BadClip::leave_out,
           .source = {}};
 }
 

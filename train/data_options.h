@@ -15,6 +15,7 @@ SplitOptions split_options(const TrainOptions& options);
 Preprocessing preprocessing(const TrainOptions& options);
 // How clips are read when a model is applied: nothing is drawn.
 ClipOptions clip_options(const Preprocessing& preprocessing);
+// In order, each clip once or, where it cannot be decoded, not at all.
 LoaderOptions evaluation_loader(const Preprocessing& preprocessing, int64_t workers);
 LoaderOptions training_loader(const TrainOptions& options);
 

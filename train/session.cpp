@@ -127,7 +127,7 @@ void Session::after_epoch(const EpochReport& report) {
 
 void Session::warn_about_data(const EpochReport& report) const {
   print_err(replaced_clips(training_.stats(), splits_.train));
-  if (validation_) print_err(replaced_clips(validation_->stats(), splits_.val));
+  if (validation_) print_err(left_out_clips(validation_->stats(), splits_.val));
   const double part = training_.stats().wait_seconds / std::max(report.seconds, 1e-9);
   if (part > kMuchWaiting)
     say("warning: {:.0f} % of the epoch went into waiting for clips; try more --workers or smaller videos", 100 * part);
@@ -156,7 +156,7 @@ int Session::test(int64_t best_epoch) const {
   Classifier best = Classifier::load(folder_.best_model());
   Loader clips(splits_.test, evaluation_loader(best.description().preprocessing, *options_.workers));
   const Metrics metrics = evaluate(best, clips, [] { return StopSignals::received() == 0; });
-  print_err(replaced_clips(clips.stats(), splits_.test));
+  print_err(left_out_clips(clips.stats(), splits_.test));
   if (const int signal = StopSignals::received(); signal != 0) {
     say("stopped by {} in the test; the models of all epochs are saved", signal_name(signal));
     return stop_exit_code(signal);
