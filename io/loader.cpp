@@ -33,6 +33,7 @@ struct Outcome {
   int64_t item = 0;
   std::optional<std::string> bad;  // why the clip that was asked for could not be decoded
   std::exception_ptr error;        // why there is no clip
+  bool mirrored = false;
 };
 
 // A batch in the making. `remaining` is guarded by the mutex, each outcome belongs to the worker that has the clip.
@@ -66,7 +67,7 @@ struct Loader::Impl {
   void prepare(Slot& slot, int64_t batch_number) const;
   void decode(Slot& slot, size_t position) const;
   Outcome decode(int64_t item, std::span<uint8_t> rgb) const;
-  void read(int64_t item, uint32_t attempt, std::span<uint8_t> rgb) const;
+  bool read(int64_t item, uint32_t attempt, std::span<uint8_t> rgb) const;
   int64_t replacement(int64_t item, uint32_t attempt) const;
 
   Batch take();
@@ -102,6 +103,9 @@ Loader::Impl::Impl(const Dataset& data, const LoaderOptions& given) : dataset(da
   check_range("batch", options.batch, 1, kMaxBatch);
   check_range("workers", options.workers, 0, kMaxWorkers);
   check_range("queue", options.queue, 1, kMaxQueue);
+  ENGINE_CHECK(options.mirrored_labels.empty() || options.mirrored_labels.size() == dataset.classes.size(),
+               "loader: ", options.mirrored_labels.size(), " labels of mirrored clips for ", dataset.classes.size(),
+               " classes");
   if (dataset.samples.empty()) throw Error(concat("loader: no clips in ", escaped(dataset.source)), exit_code::kData);
   clip_bytes = static_cast<size_t>(options.clip.frames) * FrameSize{options.clip.width, options.clip.height}.bytes();
   members.resize(dataset.classes.size());
@@ -196,7 +200,7 @@ Outcome Loader::Impl::decode(int64_t item, std::span<uint8_t> rgb) const {
   for (uint32_t attempt = 0; attempt < kMaxAttempts; ++attempt) {
     try {
       if (attempt > 0) outcome.item = replacement(item, attempt);
-      read(outcome.item, attempt, rgb);
+      outcome.mirrored = read(outcome.item, attempt, rgb);
       outcome.error = nullptr;
       return outcome;
     } catch (const Error& error) {
@@ -214,12 +218,14 @@ Outcome Loader::Impl::decode(int64_t item, std::span<uint8_t> rgb) const {
   return outcome;
 }
 
-void Loader::Impl::read(int64_t item, uint32_t attempt, std::span<uint8_t> rgb) const {
+// True when the clip is mirrored.
+bool Loader::Impl::read(int64_t item, uint32_t attempt, std::span<uint8_t> rgb) const {
   const auto source = open_frames(dataset.samples[static_cast<size_t>(item)].path, options.source);
   Random random = draw(epoch, item, kDrawClip + attempt);
   const ClipPlan plan =
       plan_clip(source->frame_count(), source->size(), options.clip, options.training ? &random : nullptr);
   read_clip(*source, plan, rgb);
+  return plan.flip;
 }
 
 // Another clip of the same class.
@@ -269,7 +275,9 @@ Batch Loader::Impl::keep(Slot slot) const {
     if (left_out(slot.outcomes[position])) continue;
     const int64_t item = slot.outcomes[position].item;
     batch.items[kept] = item;
-    labels[kept] = dataset.samples[static_cast<size_t>(item)].label;
+    const int64_t label = dataset.samples[static_cast<size_t>(item)].label;
+    const bool other = slot.outcomes[position].mirrored && !options.mirrored_labels.empty();
+    labels[kept] = other ? options.mirrored_labels[static_cast<size_t>(label)] : label;
     if (kept < position) std::memcpy(frames + kept * clip_bytes, frames + position * clip_bytes, clip_bytes);
     ++kept;
   }

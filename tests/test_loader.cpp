@@ -136,6 +136,28 @@ TEST_CASE("the bytes of an epoch do not depend on the number of workers, nor on 
   CHECK(run(clips().dataset(), other, 3) != expected);
 }
 
+TEST_CASE("mirrored clips, and no others, get the labels meant for them") {
+  if (!have_ffmpeg()) return;
+  LoaderOptions upright = options_with(0), mixed = options_with(0), swapped = options_with(3);
+  upright.clip.flip_probability = 0;
+  swapped.mirrored_labels = {1, 0};
+  const Epoch as_they_are = run(clips().dataset(), upright, 1), half = run(clips().dataset(), mixed, 1);
+  const Epoch seen = run(clips().dataset(), swapped, 1);
+  CHECK(seen.bytes == half.bytes);
+  REQUIRE(seen.items == as_they_are.items);
+  const size_t bytes = seen.bytes.size() / kClips;
+  int mirrored = 0;
+  for (size_t i = 0; i < kClips; ++i) {
+    // Everything else is drawn before the mirroring, so that only mirrored clips differ.
+    const bool differs = std::memcmp(&seen.bytes[i * bytes], &as_they_are.bytes[i * bytes], bytes) != 0;
+    CHECK(half.labels[i] == seen.items[i] % 2);
+    CHECK(seen.labels[i] == (seen.items[i] + differs) % 2);
+    mirrored += differs;
+  }
+  CHECK(mirrored > 0);
+  CHECK(mirrored < kClips);
+}
+
 TEST_CASE("drop_last leaves out what does not fill a batch") {
   if (!have_ffmpeg()) return;
   LoaderOptions options = options_with(1);
@@ -259,5 +281,6 @@ TEST_CASE("options out of range are refused by name") {
   CHECK(contains(message([](LoaderOptions& o, Dataset&) { o.workers = -1; }), "workers"));
   CHECK(contains(message([](LoaderOptions& o, Dataset&) { o.queue = 0; }), "queue"));
   CHECK(contains(message([](LoaderOptions& o, Dataset&) { o.clip.frames = 0; }), "frames"));
+  CHECK(contains(message([](LoaderOptions& o, Dataset&) { o.mirrored_labels = {0, 1}; }), "2 labels"));
   CHECK(contains(message([](LoaderOptions&, Dataset& d) { d.samples.clear(); }), "no clips"));
 }

@@ -111,7 +111,8 @@ TEST_CASE("engine_train: --json prints one object a line") {
 
 TEST_CASE("engine_train: --dry-run writes nothing") {
   const std::string out = fixture().folder() / "dry";
-  const Outcome outcome = fixture().train({"--dry-run", "--size", "48x32", "--out", out});
+  const Outcome outcome =
+      fixture().train({"--dry-run", "--size", "48x32", "--flip", "--flip-swap", "bars:discs", "--out", out});
   CHECK(outcome.code == exit_code::kOk);
   CHECK(outcome.err.find("input 1 frames of 48x32, rgb") != std::string::npos);
   CHECK(!fs::exists(out));
@@ -167,6 +168,7 @@ TEST_CASE("engine_train: wrong flags and settings") {
   check_training_refused(videos, {"--epoch", "3"}, exit_code::kUsage, "unknown flag --epoch; did you mean '--epochs'?");
   check_training_refused(videos, {"--lr", "-1"}, exit_code::kUsage, "--lr must be a number over 0");
   check_training_refused(videos, {"--model", "sora-cn"}, exit_code::kUsage, "did you mean 'sora-cnn'?");
+  check_training_refused(videos, {"--flip", "--flip-swap", "bras:discs"}, exit_code::kUsage, "did you mean 'bars'?");
   check_training_refused(videos, {"--device", "cuda"}, exit_code::kNoDevice, "--device cpu");
   write_text(folder / "train.toml", "[augment]\nfilp = true\n");
   check_training_refused(videos, {"-c", folder / "train.toml"}, exit_code::kUsage,

@@ -116,6 +116,10 @@ void declare_augmentation(OptionTable& table, TrainOptions& o) {
                  "Mirror half of the clips left to right; wrong where left and right differ "
                  "in meaning"},
                 o.flip);
+  table.text({"flip-swap", "augment.flip_swap", "A:B",
+              "Two classes that mirroring turns into each other, such as left:right: mirrored clips of one get the "
+              "label of the other"},
+             o.flip_swap);
   table.boolean({"random-crop", "augment.random_crop", "", "Cut clips at a random place instead of the centre"},
                 o.random_crop);
   table.number({"min-scale", "augment.min_scale", "X", "Enlarge clips by a random factor, at least this"}, o.min_scale,

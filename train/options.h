@@ -37,6 +37,7 @@ struct TrainOptions {
 
   // Augmentation
   bool flip = false, random_crop = false;
+  std::string flip_swap;  // "a:b"
   double min_scale = 1.0, max_scale = 1.0;
 
   // Model

@@ -43,12 +43,13 @@ ModelFile describe(const TrainOptions& options, const Dataset& dataset) {
 // One run in one folder.
 class Session {
  public:
-  Session(const TrainOptions& options, const Splits& splits, Classifier& classifier, const std::string& folder)
+  Session(const TrainOptions& options, const Splits& splits, const LoaderOptions& training, Classifier& classifier,
+          const std::string& folder)
       : options_(options),
         splits_(splits),
         classifier_(classifier),
         folder_(folder, options.force),
-        training_(splits.train, training_loader(options)),
+        training_(splits.train, training),
         trainer_(classifier, trainer_options()) {}
 
   int run(const std::string& config);
@@ -189,12 +190,13 @@ int train(TrainOptions& options, const OptionTable& table) {
   const Splits splits = open_splits(options.data, split_options(options));
   resolve(options, picture_size(splits.train));
   set_cpu_threads(static_cast<int>(*options.threads));
+  const LoaderOptions training = training_loader(options, splits.train.classes);
   Classifier classifier(describe(options, splits.train));
   const std::string folder = options.out.empty() ? default_run_folder(options.data, options.model) : options.out;
   options.out = folder;
   announce(options, splits, classifier, folder);
   if (options.dry_run) return exit_code::kOk;
-  return Session(options, splits, classifier, folder).run(table.to_toml());
+  return Session(options, splits, training, classifier, folder).run(table.to_toml());
 }
 
 }  // namespace engine
