@@ -93,9 +93,9 @@ void declare_clips(OptionTable& table, TrainOptions& o) {
       o.sampling, words({"uniform", "dense"}));
   table.integer({"stride", "clip.stride", "N", "dense: from one frame to the next, in frames of the video"}, o.stride,
                 {.low = 1, .high = 4096});
-  table.custom({"size", "clip.size", "HxW", "Height and width that frames are scaled to"},
-               "HxW or one number, 8 to 4096, or auto", set_or_auto(o.size, parse_frame_size),
-               [&o] { return o.size ? fmt::format("{}x{}", o.size->height, o.size->width) : std::string("auto"); });
+  table.custom({"size", "clip.size", "WIDTHxHEIGHT", "Pixels that frames are scaled to; one number: both sides"},
+               "one number, or WIDTHxHEIGHT such as 320x240, 8 to 4096, or auto", set_or_auto(o.size, parse_frame_size),
+               [&o] { return o.size ? fmt::format("{}x{}", o.size->width, o.size->height) : std::string("auto"); });
   table.choice(
       {"input", "clip.input", "WHAT", "What the model sees: colours, differences of neighbouring frames, or both"},
       o.input, words({"rgb", "diff", "rgb+diff"}));
@@ -116,6 +116,10 @@ void declare_augmentation(OptionTable& table, TrainOptions& o) {
                  "Mirror half of the clips left to right; wrong where left and right differ "
                  "in meaning"},
                 o.flip);
+  table.text({"flip-swap", "augment.flip_swap", "A:B",
+              "Two classes that mirroring turns into each other, such as left:right: mirrored clips of one get the "
+              "label of the other"},
+             o.flip_swap);
   table.boolean({"random-crop", "augment.random_crop", "", "Cut clips at a random place instead of the centre"},
                 o.random_crop);
   table.number({"min-scale", "augment.min_scale", "X", "Enlarge clips by a random factor, at least this"}, o.min_scale,
@@ -227,12 +231,12 @@ DType resolve(Precision precision, Device device) {
 
 std::optional<FrameSize> parse_frame_size(const std::string& text) {
   const size_t cross = text.find('x');
-  const auto height = parse<int>(std::string_view(text).substr(0, cross));
-  const auto width = cross == std::string::npos ? height : parse<int>(std::string_view(text).substr(cross + 1));
+  const auto width = parse<int>(std::string_view(text).substr(0, cross));
+  const auto height = cross == std::string::npos ? width : parse<int>(std::string_view(text).substr(cross + 1));
   const auto fits = [](const std::optional<int>& side) {
     return side && *side >= kSmallestSide && *side <= kLargestSide;
   };
-  if (!fits(height) || !fits(width)) return std::nullopt;
+  if (!fits(width) || !fits(height)) return std::nullopt;
   return FrameSize{.width = *width, .height = *height};
 }
 

@@ -40,6 +40,7 @@ struct TrainOptions {
 
   // Augmentation
   bool flip = false, random_crop = false;
+  std::string flip_swap;  // "a:b"
   double min_scale = 1.0, max_scale = 1.0;
 
   // Model
@@ -73,6 +74,7 @@ void declare(OptionTable& table, TrainOptions& options);
 // size of the data's pictures, 0 x 0 when it is not known; frames are not enlarged.
 void resolve(TrainOptions& options, FrameSize source);
 
+<<<<<<< HEAD
 // The device that is meant: cuda where it is chosen, or where automatic finds one. Throws Error (exit code 69) where
 // cuda is chosen and cannot be used.
 Device resolve(DeviceChoice choice);
@@ -81,6 +83,9 @@ Device resolve(DeviceChoice choice);
 DType resolve(Precision precision, Device device);
 
 // "64" or "48x64" (height x width).
+=======
+// "64" or "320x240" (width x height), sides of 8 to 4096.
+>>>>>>> main
 std::optional<FrameSize> parse_frame_size(const std::string& text);
 // "0..1", "-1..1", "imagenet", or "r,g,b/r,g,b": mean and deviation of pixel values 0..1.
 std::optional<Normalization> parse_normalization(const std::string& text);

@@ -46,12 +46,13 @@ ModelFile describe(const TrainOptions& options, const Dataset& dataset) {
 // One run in one folder.
 class Session {
  public:
-  Session(const TrainOptions& options, const Splits& splits, Classifier& classifier, const std::string& folder)
+  Session(const TrainOptions& options, const Splits& splits, const LoaderOptions& training, Classifier& classifier,
+          const std::string& folder)
       : options_(options),
         splits_(splits),
         classifier_(classifier),
         folder_(folder, options.force),
-        training_(splits.train, training_loader(options)),
+        training_(splits.train, training),
         trainer_(classifier, trainer_options()) {}
 
   int run(const std::string& config);
@@ -132,7 +133,7 @@ void Session::after_epoch(const EpochReport& report) {
 
 void Session::warn_about_data(const EpochReport& report) const {
   print_err(replaced_clips(training_.stats(), splits_.train));
-  if (validation_) print_err(replaced_clips(validation_->stats(), splits_.val));
+  if (validation_) print_err(left_out_clips(validation_->stats(), splits_.val));
   const double part = training_.stats().wait_seconds / std::max(report.seconds, 1e-9);
   if (part > kMuchWaiting)
     say("warning: {:.0f} % of the epoch went into waiting for clips; try more --workers or smaller videos", 100 * part);
@@ -163,7 +164,7 @@ int Session::test(int64_t best_epoch) const {
   best.move_to(device, resolve(options_.precision, device));
   Loader clips(splits_.test, evaluation_loader(best.description().preprocessing, *options_.workers));
   const Metrics metrics = evaluate(best, clips, [] { return StopSignals::received() == 0; });
-  print_err(replaced_clips(clips.stats(), splits_.test));
+  print_err(left_out_clips(clips.stats(), splits_.test));
   if (const int signal = StopSignals::received(); signal != 0) {
     say("stopped by {} in the test; the models of all epochs are saved", signal_name(signal));
     return stop_exit_code(signal);
@@ -182,7 +183,7 @@ void announce(const TrainOptions& options, const Splits& splits, Classifier& cla
       splits.val.samples.size(), splits.test.samples.size(), splits.train.classes.size());
   if (!splits.how.empty()) say("        {}", splits.how);
   say("model   {}: {} parameters; input {} frames of {}x{}, {}", options.model, classifier.network().parameter_count(),
-      *options.frames, options.size->height, options.size->width, options.input);
+      *options.frames, options.size->width, options.size->height, options.input);
   say("run     {}; seed {}; {}, threads {}, workers {}", folder, options.seed, place(options, resolve(options.device)),
       *options.threads, *options.workers);
 }
@@ -197,12 +198,13 @@ int train(TrainOptions& options, const OptionTable& table) {
   const Splits splits = open_splits(options.data, split_options(options));
   resolve(options, picture_size(splits.train));
   set_cpu_threads(static_cast<int>(*options.threads));
+  const LoaderOptions training = training_loader(options, splits.train.classes);
   Classifier classifier(describe(options, splits.train));
   const std::string folder = options.out.empty() ? default_run_folder(options.data, options.model) : options.out;
   options.out = folder;
   announce(options, splits, classifier, folder);
   if (options.dry_run) return exit_code::kOk;
-  return Session(options, splits, classifier, folder).run(table.to_toml());
+  return Session(options, splits, training, classifier, folder).run(table.to_toml());
 }
 
 }  // namespace engine
