@@ -7,11 +7,11 @@
 namespace engine {
 
 // y = f(a b + bias): a (..., M, K), b (..., K, N), y (..., M, N) of one float type, bias (N) or undefined. The outer
-// axes of a, b and y are equal, or b has none and is used for every product. K = 0 (with y contiguous) gives f(bias).
-// Strides: of the two innermost axes of a, and of b, one has stride 1 and the other at least the size of that one, so
-// that a transposed matrix is a view; the same holds for y with stride 1 innermost. Outer strides are free. With a
-// bias, or an f that is not is_identity(f), y is contiguous. y overlaps nothing. Terms are summed in f32 (f64 in f64);
-// a bf16 result is rounded once, after f.
+// axes of a, b and y are equal, or one of a and b has none and is used for every product. K = 0 (with y contiguous)
+// gives f(bias). Strides: of the two innermost axes of a, and of b, one has stride 1 and the other at least the size of
+// that one, so that a transposed matrix is a view; the same holds for y with stride 1 innermost. Outer strides are
+// free. With a bias, or an f that is not is_identity(f), y is contiguous. y overlaps nothing. Terms are summed in f32
+// (f64 in f64); a bf16 result is rounded once, after f.
 void matmul(CpuContext& ctx, const Unary& f, ConstView a, ConstView b, ConstView bias, View y);
 void matmul(CudaContext& ctx, const Unary& f, ConstView a, ConstView b, ConstView bias, View y);
 

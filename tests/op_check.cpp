@@ -101,8 +101,10 @@ Outcome evaluate(const OpCase& row, const Tensors& exact, const Tensors& seeds, 
   if (!seeds.empty())
     for (size_t k = 0; k < outcome.outputs.size(); ++k) {
       if (!outcome.outputs[k].requires_grad()) continue;
-      const Tensor seed = cast(seeds[k], outcome.outputs[k].dtype()).to(where.device);
-      const Tensor term = sum(mul(outcome.outputs[k], seed));
+      Tensor output = outcome.outputs[k];
+      if (where.device != kCpu && output.dtype() == DType::f64)
+        output = cast(output, DType::f32);  // CUDA has no f64 ops
+      const Tensor term = sum(mul(output, cast(seeds[k], output.dtype()).to(where.device)));
       total = total ? add(total, cast(term, total.dtype())) : term;
     }
   if (total) total.backward();

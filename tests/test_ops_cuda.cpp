@@ -21,13 +21,19 @@ bool have_device() {
   return false;
 }
 
-// The rows whose op matches the regular expression in ENGINE_TEST_OPS; all without one.
-std::vector<OpCase> chosen_cases() {
+// Runs check(row) for the rows whose op matches the regular expression in ENGINE_TEST_OPS (all without one); a row that
+// throws fails and does not keep the others from running.
+template <class Check>
+void for_each_case(const Check& check) {
   const char* pattern = std::getenv("ENGINE_TEST_OPS");
-  std::vector<OpCase> chosen;
-  for (const OpCase& row : op_cases())
-    if (pattern == nullptr || std::regex_match(row.op, std::regex(pattern))) chosen.push_back(row);
-  return chosen;
+  for (const OpCase& row : op_cases()) {
+    if (pattern != nullptr && !std::regex_match(row.op, std::regex(pattern))) continue;
+    try {
+      check(row);
+    } catch (const std::exception& error) {
+      FAIL_CHECK(row.op, " (", row.what, "): ", std::string(error.what()));
+    }
+  }
 }
 
 // A row may run on the CPU a second time, so its inputs and seeds are drawn once.
@@ -41,7 +47,7 @@ struct Drawn {
 
 TEST_CASE("CUDA: f32 and bf16 stay within their bounds of f64 on the CPU") {
   if (!have_device()) return;
-  for (const OpCase& row : chosen_cases())
+  for_each_case([](const OpCase& row) {
     for (const DType dtype : {DType::f32, DType::bf16}) {
       if (dtype == DType::bf16 && !row.has_bf16) continue;
       const Drawn drawn(row, dtype, false);
@@ -53,36 +59,37 @@ TEST_CASE("CUDA: f32 and bf16 stay within their bounds of f64 on the CPU") {
       check_close(row, single ? "f32 gradient" : "bf16 gradient", got.grads, expected.grads,
                   single ? std::min(row.f32_grad, kStrict) : row.bf16_grad);
     }
+  });
 }
 
 TEST_CASE("CUDA: TF32 products stay within their bound of f64") {
   if (!have_device()) return;
   set_f32_products(F32Products::tf32);
-  for (const OpCase& row : chosen_cases()) {
+  for_each_case([](const OpCase& row) {
     const Drawn drawn(row, DType::f32, false);
     const Outcome expected = evaluate(row, drawn.exact, drawn.seeds, DType::f64);
     const Outcome got = evaluate(row, drawn.exact, drawn.seeds, DType::f32, {kCuda});
     check_close(row, "tf32 output", got.outputs, expected.outputs, kTf32);
     check_close(row, "tf32 gradient", got.grads, expected.grads, kTf32);
-  }
+  });
   set_f32_products(F32Products::strict);
 }
 
 TEST_CASE("CUDA: whole numbers give exactly the f64 result") {
   if (!have_device()) return;
-  for (const OpCase& row : chosen_cases()) {
-    if (!row.exact_integers) continue;
+  for_each_case([](const OpCase& row) {
+    if (!row.exact_integers) return;
     const Drawn drawn(row, DType::f64, true);
     const Outcome expected = evaluate(row, drawn.exact, drawn.seeds, DType::f64);
     const Outcome got = evaluate(row, drawn.exact, drawn.seeds, DType::f32, {kCuda});
     check_close(row, "integer output", got.outputs, expected.outputs, 0.0);
     check_close(row, "integer gradient", got.grads, expected.grads, 0.0);
-  }
+  });
 }
 
 TEST_CASE("CUDA: the same call twice, and inputs at an offset, give the same bytes") {
   if (!have_device()) return;
-  for (const OpCase& row : chosen_cases())
+  for_each_case([](const OpCase& row) {
     for (const DType dtype : {DType::f32, DType::bf16}) {
       if (dtype == DType::bf16 && !row.has_bf16) continue;
       const Drawn drawn(row, dtype, false);
@@ -95,6 +102,7 @@ TEST_CASE("CUDA: the same call twice, and inputs at an offset, give the same byt
       check_same_bytes(row, "output at an offset", first.outputs, offset.outputs);
       check_same_bytes(row, "gradient at an offset", first.grads, offset.grads);
     }
+  });
 }
 
 }  // namespace engine::test

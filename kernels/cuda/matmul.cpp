@@ -146,9 +146,10 @@ struct OuterAxis {
 
 // The outer axes, outermost first, with neighbours merged where all three operands step evenly across them.
 std::vector<OuterAxis> outer_axes(const ConstView& a, const ConstView& b, const View& y) {
+  const auto step = [](const ConstView& v, int axis) { return v.shape.rank() == 2 ? 0 : v.strides[axis]; };
   std::vector<OuterAxis> axes;
   for (int axis = 0; axis < y.shape.rank() - 2; ++axis) {
-    const OuterAxis next{y.shape[axis], a.strides[axis], b.shape.rank() == 2 ? 0 : b.strides[axis], y.strides[axis]};
+    const OuterAxis next{y.shape[axis], step(a, axis), step(b, axis), y.strides[axis]};
     if (next.size == 1) continue;
     if (!axes.empty()) {
       OuterAxis& last = axes.back();
