@@ -11,7 +11,11 @@
 namespace engine::host_runner {
 
 constexpr unsigned kMaxThreads = 1024, kWarp = 32, kWarps = kMaxThreads / kWarp;
-constexpr unsigned kRetired = 2048;  // with a block's own, well below the 8000 that TSan can tell apart
+#ifdef __clang__
+constexpr unsigned kRetired = 1024;  // on several host threads, with the blocks' own, below the 8128 that TSan can have
+#else
+constexpr unsigned kRetired = 64;  // gcc's TSan takes 2 MB for each
+#endif
 constexpr unsigned kMaxVariables = 64;
 constexpr size_t kMaxStaticShared = 48 << 10;  // what nvcc accepts
 constexpr size_t kMaxShared = 227 << 10;       // what a block of compute capability 9.0 can have
@@ -22,11 +26,17 @@ struct Thread {
   uint3 index;
   State state;
   Fiber* fiber;
-  Place place;  // where it waits; what follows is what it brings to a warp collective
-  unsigned mask, source;
+  Place place;              // where it waits
+  unsigned source;          // in a shuffle, the lane it reads
+  uint64_t value, outcome;  // what it brings to a warp collective, and what it takes away
+};
+
+// Lanes of a warp that wait for the others of their mask.
+struct Meeting {
+  unsigned mask, arrived;
+  Place place;
+  Combine combine;  // null for a shuffle
   char* tag;
-  Combine combine;  // null in a shuffle
-  uint64_t value, result;
 };
 
 struct SharedVariable {
@@ -58,6 +68,8 @@ struct Runner {
   Thread threads[kMaxThreads];
   Thread* current = nullptr;  // null while the scheduler itself runs
   unsigned thread_count = 0, finished = 0, barriers = 0;
+  Meeting meetings[kWarps][kWarp];
+  unsigned meeting_count[kWarps] = {};
   uint16_t queue[kMaxThreads];  // a ring of the threads that can run
   unsigned head = 0, tail = 0;
 

@@ -190,21 +190,23 @@ inline float __frcp_rn(float x) { return 1.0f / x; }
 inline float __fsqrt_rn(float x) { return std::sqrt(x); }
 inline float __frsqrt_rn(float x) { return static_cast<float>(1.0 / std::sqrt(static_cast<double>(x))); }
 
-// CUDA's min and max take two of the same type, and ignore a NaN.
-template <std::integral T>
-T min(T a, T b) {
-  return b < a ? b : a;
+// As in CUDA: integers of one size, signed or not, or floating-point numbers, of which a NaN is ignored.
+template <std::integral A, std::integral B>
+requires(sizeof(A) == sizeof(B)) auto min(A a, B b) {
+  using T = std::common_type_t<A, B>;
+  return static_cast<T>(b) < static_cast<T>(a) ? static_cast<T>(b) : static_cast<T>(a);
 }
-template <std::integral T>
-T max(T a, T b) {
-  return a < b ? b : a;
+template <std::integral A, std::integral B>
+requires(sizeof(A) == sizeof(B)) auto max(A a, B b) {
+  using T = std::common_type_t<A, B>;
+  return static_cast<T>(a) < static_cast<T>(b) ? static_cast<T>(b) : static_cast<T>(a);
 }
-template <std::floating_point T>
-T min(T a, T b) {
+template <std::floating_point A, std::floating_point B>
+auto min(A a, B b) {
   return std::fmin(a, b);
 }
-template <std::floating_point T>
-T max(T a, T b) {
+template <std::floating_point A, std::floating_point B>
+auto max(A a, B b) {
   return std::fmax(a, b);
 }
 

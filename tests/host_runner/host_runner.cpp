@@ -69,8 +69,11 @@ UNSEEN void release_barrier(Runner& r) {
   for (unsigned i = 0; i < r.thread_count; ++i) {
     const Thread& thread = r.threads[i];
     if (thread.state == State::finished) continue;
-    if (thread.state == State::in_collective)
-      fail(thread, thread.place, "deadlock: not all lanes of mask 0x%08x reach this warp collective", thread.mask);
+    if (thread.state == State::in_collective) {
+      const Meeting& meeting = r.meetings[i / kWarp][0];
+      fail(thread, meeting.place, "deadlock: of mask 0x%08x only the lanes 0x%08x reach this warp collective",
+           meeting.mask, meeting.arrived);
+    }
     if (!first) first = &thread;
     if (!same(thread.place, first->place))
       fail(thread, thread.place, "divergent barrier: other threads wait in another __syncthreads, at %s:%d",
@@ -278,24 +281,19 @@ UNSEEN void sync_threads(Place place) {
 
 namespace {
 
-// All lanes of `mask` have arrived: gives each its result.
-UNSEEN void complete(Runner& r, Thread* lanes, unsigned mask) {
-  for (unsigned rest = mask; rest; rest &= rest - 1) {
-    Thread& thread = lanes[__builtin_ctz(rest)];
-    if (thread.combine) {
-      unsigned others = mask;
-      thread.result = lanes[__builtin_ctz(others)].value;
-      while (others &= others - 1) thread.result = thread.combine(thread.result, lanes[__builtin_ctz(others)].value);
-    } else {
-      if (thread.source >= kWarp || !(mask >> thread.source & 1))
-        fail(thread, thread.place, "shuffle from lane %u, which is not one of the lanes 0x%08x that take part",
-             thread.source, mask);
-      thread.result = lanes[thread.source].value;
-    }
-  }
+// All lanes have arrived: each takes its outcome and can run.
+UNSEEN void complete(Runner& r, Thread* lanes, const Meeting& meeting) {
+  uint64_t common = lanes[__builtin_ctz(meeting.mask)].value;
+  if (meeting.combine)
+    for (unsigned rest = meeting.mask & (meeting.mask - 1); rest; rest &= rest - 1)
+      common = meeting.combine(common, lanes[__builtin_ctz(rest)].value);
   const unsigned begin = r.tail;
-  for (unsigned rest = mask; rest; rest &= rest - 1) {
+  for (unsigned rest = meeting.mask; rest; rest &= rest - 1) {
     Thread& thread = lanes[__builtin_ctz(rest)];
+    if (!meeting.combine && (thread.source >= kWarp || !(meeting.mask >> thread.source & 1)))
+      fail(thread, meeting.place, "shuffle from lane %u, which is not one of the lanes 0x%08x that take part",
+           thread.source, meeting.mask);
+    thread.outcome = meeting.combine ? common : lanes[thread.source].value;
     thread.state = State::ready;
     if (&thread != r.current) enqueue(r, static_cast<unsigned>(&thread - r.threads));
   }
@@ -307,39 +305,38 @@ UNSEEN uint64_t meet(unsigned mask, uint64_t value, unsigned source, Combine com
   Runner& r = *runner;
   Thread& thread = *r.current;
   const unsigned number = static_cast<unsigned>(&thread - r.threads), lane = number % kWarp, warp = number / kWarp;
-  Thread* lanes = &r.threads[warp * kWarp];
   const unsigned lane_count = std::min(kWarp, r.thread_count - warp * kWarp);
   if (lane_count < kWarp) mask &= (1u << lane_count) - 1;  // a full mask is right in a block's incomplete last warp too
   if (!(mask >> lane & 1)) fail(thread, place, "lane %u is not in its own mask 0x%08x", lane, mask);
 
-  unsigned arrived = 1u << lane;
-  char* tag = nullptr;
-  for (unsigned k = 0; k < lane_count; ++k) {
-    const Thread& other = lanes[k];
-    if (other.state != State::in_collective) continue;
-    if (other.mask == mask && same(other.place, place)) {
-      arrived |= 1u << k;
-      tag = other.tag;
-    } else if ((mask >> k & 1) && (other.mask >> lane & 1)) {
-      fail(thread, place, "lane %u (mask 0x%08x) and lane %u (mask 0x%08x, %s:%d) wait for each other", lane, mask, k,
-           other.mask, other.place.file, other.place.line);
-    }
+  Meeting* meetings = r.meetings[warp];
+  unsigned& count = r.meeting_count[warp];
+  unsigned at = 0;
+  for (; at < count; ++at) {
+    const Meeting& other = meetings[at];
+    if (other.mask == mask && other.combine == combine && same(other.place, place)) break;
+    if ((mask & other.arrived) && (other.mask >> lane & 1))
+      fail(thread, place, "lane %u with mask 0x%08x and lane %d with mask 0x%08x, at %s:%d, wait for each other", lane,
+           mask, __builtin_ctz(mask & other.arrived), other.mask, other.place.file, other.place.line);
   }
-  if (!tag) tag = &r.tags->warp[warp][r.tags->used[warp]++ % Tags::kPerWarp];
-  thread.state = State::in_collective;
-  thread.place = place;
-  thread.mask = mask;
-  thread.source = source;
-  thread.tag = tag;
-  thread.combine = combine;
+  if (at == count)
+    meetings[count++] = {mask, 0, place, combine, &r.tags->warp[warp][r.tags->used[warp]++ % Tags::kPerWarp]};
+  meetings[at].arrived |= 1u << lane;
+  char& tag = *meetings[at].tag;
   thread.value = value;
-  if (orders_memory) release(*tag);
-  if (arrived == mask)
-    complete(r, lanes, mask);
-  else
+  thread.source = source;
+  thread.place = place;
+  if (orders_memory) release(tag);
+  if (meetings[at].arrived == mask) {
+    const Meeting full = meetings[at];
+    meetings[at] = meetings[--count];
+    complete(r, &r.threads[warp * kWarp], full);
+  } else {
+    thread.state = State::in_collective;
     wait(r, thread);
-  if (orders_memory) acquire(*tag);
-  return thread.result;
+  }
+  if (orders_memory) acquire(tag);
+  return thread.outcome;
 }
 
 UNSEEN uint64_t first_of(uint64_t a, uint64_t) { return a; }

@@ -1,5 +1,6 @@
 // Checks what device functions return, the order in which threads run, and launches from several host threads.
 #include <algorithm>
+#include <cstdint>
 #include <cstdio>
 #include <numeric>
 #include <thread>
@@ -154,6 +155,7 @@ __global__ void use_numbers(int* failed, float nan, float infinite) {
   expect(__float2int_rz(nan) == 0 && __float2int_rz(infinite) == 2147483647, __LINE__);
   expect(__saturatef(nan) == 0 && __saturatef(-1.0f) == 0 && __saturatef(0.25f) == 0.25f, __LINE__);
   expect(__saturatef(2.0f) == 1 && max(nan, 1.0f) == 1 && min(1.0f, nan) == 1 && max(2, 3) == 3, __LINE__);
+  expect(max(3u, 2) == 3 && min(-1, 5u) == 5 && max(1.0f, 2.5) == 2.5 && min(int64_t(7), int64_t(-7)) == -7, __LINE__);
   expect(rsqrtf(16.0f) == 0.25f && __frcp_rn(8.0f) == 0.125f && __fdividef(3.0f, 4.0f) == 0.75f, __LINE__);
   expect(__expf(0.0f) == 1 && __logf(1.0f) == 0 && __powf(3.0f, 2.0f) == 9 && tanhf(0.0f) == 0, __LINE__);
   expect(__umulhi(0xdeadbeefu, 0xd2511f53u) == 3069253336u && __mulhi(-5, 1 << 30) == -2, __LINE__);

@@ -43,6 +43,7 @@ __global__ void __launch_bounds__(256) scale_add(const T* __restrict__ x, T* __r
   for (int64_t i = first; i < packs; i += step) {
     const P in = reinterpret_cast<const P*>(x)[i];
     P out = reinterpret_cast<const P*>(y)[i];
+#pragma unroll
     for (int k = 0; k < kPack; ++k) out.values[k] = T(a * float(in.values[k]) + float(out.values[k]));
     reinterpret_cast<P*>(y)[i] = out;
   }
