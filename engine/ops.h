@@ -10,6 +10,7 @@
 #include "engine/tensor.h"
 #include "kernels/conv.h"
 #include "kernels/loss.h"
+#include "kernels/lstm.h"
 #include "kernels/norm.h"
 #include "kernels/pointwise.h"
 #include "kernels/pool.h"
@@ -97,6 +98,13 @@ struct AttentionOptions {
 Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options = {});
 // The same for q, k and v side by side, (N, S, 3, H, D), as one projection gives them.
 Tensor attention_packed(const Tensor& qkv, const AttentionOptions& options = {});
+
+// ---- recurrence (kernels/lstm.h) ----
+// One layer, one direction: x (N, T, C), w_ih (4H, C), w_hh (4H, H), b_ih and b_hh (4H), rows in the order of the gates
+// i, f, g, o; h0 and c0 (N, H) or undefined (0). Gives y (N, T, H), and h and c (N, H) after the last step. c0 and c
+// are f32 for bf16 tensors.
+std::vector<Tensor> lstm(const Tensor& x, const Tensor& w_ih, const Tensor& w_hh, const Tensor& b_ih,
+                         const Tensor& b_hh, const Tensor& h0 = {}, const Tensor& c0 = {}, const Lstm& p = {});
 
 // ---- losses: a mean, shape (), of type f32 (f64 for f64 inputs) (kernels/loss.h) ----
 // logits (N, C); labels i64 (N); class_weights (C) f32 (f64 for f64 logits) or undefined. The mean is over the rows

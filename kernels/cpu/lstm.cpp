@@ -1,0 +1,113 @@
+#include "kernels/lstm.h"
+
+#include "kernels/cpu/parallel.h"
+#include "kernels/cpu/vector_math.h"
+#include "kernels/lstm_sequence.h"
+
+namespace engine {
+namespace {
+
+using vector_math::sigmoid, vector_math::tanh;
+
+// Row n of a view (N, columns); nullptr of one that is not given.
+template <class T>
+const T* row_of(const ConstView& v, int64_t n) {
+  return v.defined() ? v.as<T>() + n * v.strides[0] : nullptr;
+}
+template <class T>
+T* row_of(const View& v, int64_t n) {
+  return v.as<T>() + n * v.strides[0];
+}
+
+// Calls body(n) for every row; `hidden` is H.
+template <class Body>
+void for_each_row(int64_t rows, int64_t hidden, const Body& body) {
+  parallel_for(rows, std::max<int64_t>(1, kPointwiseGrain / (16 * hidden)), [&](int64_t begin, int64_t end) {
+    for (int64_t n = begin; n < end; ++n) body(n);
+  });
+}
+
+template <class T>
+void forward_row(int64_t hidden, const T* recurrent, const T* bias, const T* before, T* gates, T* c, T* h) {
+#pragma omp simd
+  for (int64_t k = 0; k < 4 * hidden; ++k) gates[k] += (recurrent ? recurrent[k] : T(0)) + bias[k];
+  T *i = gates, *f = i + hidden, *g = f + hidden, *o = g + hidden;
+#pragma omp simd
+  for (int64_t k = 0; k < hidden; ++k) {
+    i[k] = sigmoid(i[k]);
+    f[k] = sigmoid(f[k]);
+    g[k] = tanh(g[k]);
+    o[k] = sigmoid(o[k]);
+    c[k] = f[k] * (before ? before[k] : T(0)) + i[k] * g[k];
+    h[k] = o[k] * tanh(c[k]);
+  }
+}
+
+template <class T>
+void backward_row(int64_t hidden, const T* gates, const T* before, const T* c, const T* dy, const T* dh, T* dc,
+                  T* dgates) {
+  const T *i = gates, *f = i + hidden, *g = f + hidden, *o = g + hidden;
+  T *di = dgates, *df = di + hidden, *dg = df + hidden, *d_o = dg + hidden;
+#pragma omp simd
+  for (int64_t k = 0; k < hidden; ++k) {
+    const T from_h = (dy ? dy[k] : T(0)) + (dh ? dh[k] : T(0)), tanh_c = tanh(c[k]);
+    const T from_c = dc[k] + from_h * o[k] * (1 - tanh_c * tanh_c);
+    di[k] = from_c * g[k] * i[k] * (1 - i[k]);
+    df[k] = from_c * (before ? before[k] : T(0)) * f[k] * (1 - f[k]);
+    dg[k] = from_c * i[k] * (1 - g[k] * g[k]);
+    d_o[k] = from_h * tanh_c * o[k] * (1 - o[k]);
+    dc[k] = from_c * f[k];
+  }
+}
+
+}  // namespace
+
+void lstm_cell_forward(CpuContext& ctx, ConstView recurrent, ConstView bias, ConstView c_before, View gates, View c,
+                       View h) {
+  if (gates.dtype == DType::bf16)
+    return in_f32(
+        ctx, [&](auto... v) { lstm_cell_forward(ctx, v...); }, recurrent, bias, c_before, gates, c, h);
+  dispatch_float(gates.dtype, [&]<class T>() {
+    const int64_t hidden = h.shape[1];
+    for_each_row(h.shape[0], hidden, [&](int64_t n) {
+      forward_row(hidden, row_of<T>(recurrent, n), bias.as<T>(), row_of<T>(c_before, n), row_of<T>(gates, n),
+                  row_of<T>(c, n), row_of<T>(h, n));
+    });
+  });
+}
+
+void lstm_cell_backward(CpuContext& ctx, ConstView gates, ConstView c_before, ConstView c, ConstView dy, ConstView dh,
+                        View dc, View dgates) {
+  if (gates.dtype == DType::bf16)
+    return in_f32(
+        ctx, [&](auto... v) { lstm_cell_backward(ctx, v...); }, gates, c_before, c, dy, dh, dc, dgates);
+  dispatch_float(gates.dtype, [&]<class T>() {
+    const int64_t hidden = c.shape[1];
+    for_each_row(c.shape[0], hidden, [&](int64_t n) {
+      backward_row(hidden, row_of<T>(gates, n), row_of<T>(c_before, n), row_of<T>(c, n), row_of<T>(dy, n),
+                   row_of<T>(dh, n), row_of<T>(dc, n), row_of<T>(dgates, n));
+    });
+  });
+}
+
+void lstm_forward(CpuContext& ctx, const Lstm& p, ConstView x, ConstView w_ih, ConstView w_hh, ConstView b_ih,
+                  ConstView b_hh, ConstView h0, ConstView c0, View y, View h_n, View c_n, View gates, View cells) {
+  if (x.dtype == DType::bf16)
+    return in_f32(
+        ctx, [&](auto... v) { lstm_forward(ctx, p, v...); }, x, w_ih, w_hh, b_ih, b_hh, h0, c0, y, h_n, c_n, gates,
+        cells);
+  lstm_sequence::forward(ctx, p, x, w_ih, w_hh, b_ih, b_hh, h0, c0, y, h_n, c_n, gates, cells);
+}
+
+void lstm_backward(CpuContext& ctx, const Lstm& p, ConstView x, ConstView w_ih, ConstView w_hh, ConstView h0,
+                   ConstView c0, ConstView y, ConstView gates, ConstView cells, ConstView dy, ConstView dh_n,
+                   ConstView dc_n, View dx, View dw_ih, View dw_hh, View db, View dh0, View dc0) {
+  if (x.dtype == DType::bf16)
+    return in_f32(
+        ctx, [&](auto... v) { lstm_backward(ctx, p, v...); }, x, w_ih, w_hh, h0, c0, y, gates, cells, dy, dh_n, dc_n,
+        dx, dw_ih, dw_hh, db, dh0, dc0);
+  lstm_sequence::backward(ctx, p, x, w_ih, w_hh, h0, c0, y, gates, cells, dy, dh_n, dc_n, dx, dw_ih, dw_hh, db, dh0,
+                          dc0);
+}
+
+}  // namespace engine

@@ -1,0 +1,103 @@
+// The loop over time of kernels/lstm.h, written once for all contexts: one product for the inputs of all steps, a
+// product and a cell per step, and products over all steps for the gradients of the weights.
+#pragma once
+
+#include "kernels/copy.h"
+#include "kernels/lstm.h"
+#include "kernels/matmul.h"
+#include "kernels/reduce.h"
+#include "kernels/scratch.h"
+
+namespace engine::lstm_sequence {
+
+// Steps [first, first + count) of v (N, T, C).
+inline View steps_of(const View& v, int64_t first, int64_t count) {
+  return View(static_cast<char*>(v.memory()) + first * v.strides[1] * size_of(v.dtype), v.dtype,
+              {v.shape[0], count, v.shape[2]}, v.strides);
+}
+// Step t: (N, C).
+inline View step_of(const View& v, int64_t t) {
+  return View(steps_of(v, t, 1).memory(), v.dtype, {v.shape[0], v.shape[2]}, {v.strides[0], 1});
+}
+inline ConstView step_of(const ConstView& v, int64_t t) {
+  return step_of(View(const_cast<void*>(v.data), v.dtype, v.shape, v.strides), t);
+}
+// All steps of a contiguous array as the rows of one matrix.
+inline View rows_of(const View& v) { return View(v.memory(), v.dtype, {v.shape[0] * v.shape[1], v.shape[2]}); }
+inline ConstView rows_of(const ConstView& v) { return {v.data, v.dtype, {v.shape[0] * v.shape[1], v.shape[2]}}; }
+inline ConstView transposed(const ConstView& v) {
+  return {v.data, v.dtype, {v.shape[1], v.shape[0]}, {v.strides[1], v.strides[0]}};
+}
+
+template <class Context>
+void multiply(Context& ctx, const ConstView& a, const ConstView& b, const View& y, const ConstView& bias = {}) {
+  matmul(ctx, {Unary::affine}, a, b, bias, y);
+}
+
+template <class Context>
+void forward(Context& ctx, const Lstm& p, const ConstView& x, const ConstView& w_ih, const ConstView& w_hh,
+             const ConstView& b_ih, const ConstView& b_hh, const ConstView& h0, const ConstView& c0, const View& y,
+             const View& h_n, const View& c_n, const View& gates, const View& cells) {
+  const int64_t steps = x.shape[1];
+  multiply(ctx, rows_of(x), transposed(w_ih), rows_of(gates), b_ih);
+  const ScratchArray recurrent(ctx, x.dtype, {x.shape[0], gates.shape[2]});
+  ConstView h = h0, c = c0;
+  for (int64_t i = 0; i < steps; ++i) {
+    const int64_t t = p.reverse ? steps - 1 - i : i;
+    if (h.defined()) multiply(ctx, h, transposed(w_hh), recurrent.view());
+    lstm_cell_forward(ctx, h.defined() ? recurrent.view() : View(), b_hh, c, step_of(gates, t), step_of(cells, t),
+                      step_of(y, t));
+    h = step_of(y, t);
+    c = step_of(cells, t);
+  }
+  copy(ctx, h, h_n);
+  copy(ctx, c, c_n);
+}
+
+// h before every step, as a contiguous (N, T, H).
+template <class Context>
+void assign_states_before(Context& ctx, const Lstm& p, const ConstView& h0, const ConstView& y, const View& before) {
+  const int64_t steps = y.shape[1], first = p.reverse ? steps - 1 : 0;
+  const View states(const_cast<void*>(y.data), y.dtype, y.shape, y.strides);
+  if (h0.defined())
+    copy(ctx, h0, step_of(before, first));
+  else
+    fill(ctx, before, 0.0);
+  copy(ctx, steps_of(states, p.reverse ? 1 : 0, steps - 1), steps_of(before, p.reverse ? 0 : 1, steps - 1));
+}
+
+template <class Context>
+void backward(Context& ctx, const Lstm& p, const ConstView& x, const ConstView& w_ih, const ConstView& w_hh,
+              const ConstView& h0, const ConstView& c0, const ConstView& y, const ConstView& gates,
+              const ConstView& cells, const ConstView& dy, const ConstView& dh_n, const ConstView& dc_n, const View& dx,
+              const View& dw_ih, const View& dw_hh, const View& db, const View& dh0, const View& dc0) {
+  const int64_t steps = x.shape[1];
+  const Shape state{y.shape[0], y.shape[2]};
+  const ScratchArray all_gates(ctx, x.dtype, gates.shape), dh_memory(ctx, x.dtype, state),
+      dc_memory(ctx, cells.dtype, state);
+  const View& dgates = all_gates.view();
+  const View& dc = dc0.defined() ? dc0 : dc_memory.view();
+  if (dc_n.defined())
+    copy(ctx, dc_n, dc);
+  else
+    fill(ctx, dc, 0.0);
+  ConstView dh = dh_n;
+  for (int64_t i = steps - 1; i >= 0; --i) {
+    const int64_t t = p.reverse ? steps - 1 - i : i, before = p.reverse ? t + 1 : t - 1;
+    lstm_cell_backward(ctx, step_of(gates, t), i > 0 ? step_of(cells, before) : c0, step_of(cells, t),
+                       dy.defined() ? step_of(dy, t) : dy, dh, dc, step_of(dgates, t));
+    const View& dh_before = i > 0 ? dh_memory.view() : dh0;
+    if (dh_before.defined()) multiply(ctx, step_of(dgates, t), w_hh, dh_before);
+    dh = dh_before;
+  }
+  if (dx.defined()) multiply(ctx, rows_of(dgates), w_ih, rows_of(dx));
+  if (dw_ih.defined()) multiply(ctx, transposed(rows_of(dgates)), rows_of(x), dw_ih);
+  if (dw_hh.defined()) {
+    const ScratchArray before(ctx, y.dtype, y.shape);
+    assign_states_before(ctx, p, h0, y, before.view());
+    multiply(ctx, transposed(rows_of(dgates)), rows_of(before.view()), dw_hh);
+  }
+  if (db.defined()) reduce_forward(ctx, {Reduce::sum, 0, 1}, rows_of(dgates), db);
+}
+
+}  // namespace engine::lstm_sequence
