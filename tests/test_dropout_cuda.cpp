@@ -9,13 +9,6 @@
 namespace engine::test {
 namespace {
 
-// x on `device`, `offset` elements after the start of its memory.
-Tensor placed(const Tensor& x, Device device, int64_t offset) {
-  const Tensor memory = Tensor::zeros({offset + x.elements()}, x.dtype());
-  memory.slice(offset, offset + x.elements()).copy_from(x);
-  return memory.to(device).slice(offset, offset + x.elements());
-}
-
 Tensor dropped(const Dropout& p, int64_t step, const Tensor& x, bool in_place) {
   const Tensor now = Tensor::from<int64_t>({step}).to(x.device());
   const Tensor y = in_place ? x : Tensor::full(x.shape(), 7.0, x.dtype()).to(x.device());
