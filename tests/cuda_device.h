@@ -3,7 +3,7 @@
 
 #include <doctest/doctest.h>
 
-#include "kernels/context.h"
+#include "engine/tensor.h"
 
 namespace engine::test {
 
@@ -14,6 +14,13 @@ inline bool have_device() {
   if (cuda_available()) return true;
   MESSAGE("skipped: ", cuda_unavailable_reason());
   return false;
+}
+
+// x on `device`, `offset` elements after the start of its memory.
+inline Tensor placed(const Tensor& x, Device device, int64_t offset) {
+  const Tensor memory = Tensor::zeros({offset + x.elements()}, x.dtype());
+  memory.slice(offset, offset + x.elements()).copy_from(x.reshape({x.elements()}));
+  return memory.to(device).slice(offset, offset + x.elements()).reshape(x.shape());
 }
 
 }  // namespace engine::test
