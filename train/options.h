@@ -74,7 +74,6 @@ void declare(OptionTable& table, TrainOptions& options);
 // size of the data's pictures, 0 x 0 when it is not known; frames are not enlarged.
 void resolve(TrainOptions& options, FrameSize source);
 
-<<<<<<< HEAD
 // The device that is meant: cuda where it is chosen, or where automatic finds one. Throws Error (exit code 69) where
 // cuda is chosen and cannot be used.
 Device resolve(DeviceChoice choice);
@@ -82,10 +81,7 @@ Device resolve(DeviceChoice choice);
 // CPU.
 DType resolve(Precision precision, Device device);
 
-// "64" or "48x64" (height x width).
-=======
 // "64" or "320x240" (width x height), sides of 8 to 4096.
->>>>>>> main
 std::optional<FrameSize> parse_frame_size(const std::string& text);
 // "0..1", "-1..1", "imagenet", or "r,g,b/r,g,b": mean and deviation of pixel values 0..1.
 std::optional<Normalization> parse_normalization(const std::string& text);
