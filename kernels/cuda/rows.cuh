@@ -4,7 +4,8 @@
 //   up to 32 threads of a warp that hold 16 elements each, up to 512 columns;
 //   several warps that hold 16 elements per thread, up to 8192 columns;
 //   a block of 512 threads that holds nothing: it reads the row again, from the caches, in every pass.
-// Short rows share a block. Which thread has which element depends on the number of columns alone.
+// Short rows share a block. Which thread has which element depends on the number of columns alone. Kernels write fmaf
+// where a product is added: left to the compiler, it may be rounded in the aligned kernel and not in the other.
 #pragma once
 
 #include "kernels/cuda/device.h"
