@@ -1,9 +1,10 @@
 #include "engine/arena.h"
 
 #include <algorithm>
+#include <tuple>
 
 #include "engine/autograd.h"
-#include "kernels/copy.h"
+#include "engine/ops.h"
 
 namespace engine {
 namespace {
@@ -50,17 +51,22 @@ Tensor gather(const std::vector<NamedTensor>& tensors, std::vector<int64_t>& beg
 }  // namespace
 
 ParameterArena::ParameterArena(const std::vector<NamedTensor>& parameters, const std::vector<NamedTensor>& buffers,
-                               const std::function<bool(const std::string&)>& is_frozen) {
+                               const NamePredicate& is_frozen, const NamePredicate& stays_f32) {
+  const bool compute_bf16 = stays_f32 != nullptr;
   ENGINE_CHECK(!parameters.empty(), "arena: the model has no parameters");
   struct Item {
     NamedTensor named;
-    bool frozen, decay;
+    bool frozen, decay, full;
+    bool same_group(const Item& other) const {
+      return frozen == other.frozen && decay == other.decay && full == other.full;
+    }
   };
   std::vector<Item> items;
   for (const NamedTensor& each : distinct(parameters))
-    items.push_back({each, is_frozen && is_frozen(each.name), each.tensor.rank() >= 2});
+    items.push_back(
+        {each, is_frozen && is_frozen(each.name), each.tensor.rank() >= 2, !compute_bf16 || stays_f32(each.name)});
   std::stable_sort(items.begin(), items.end(), [](const Item& a, const Item& b) {
-    return std::pair(a.frozen, !a.decay) < std::pair(b.frozen, !b.decay);
+    return std::tuple(a.frozen, !a.decay, a.full) < std::tuple(b.frozen, !b.decay, b.full);
   });
 
   std::vector<NamedTensor> ordered;
@@ -68,23 +74,45 @@ ParameterArena::ParameterArena(const std::vector<NamedTensor>& parameters, const
   std::vector<int64_t> begins, buffer_begins;
   values_ = gather(ordered, begins);
   buffers_ = gather(distinct(buffers), buffer_begins);
+  ENGINE_CHECK(!compute_bf16 || values_.dtype() == DType::f32,
+               "arena: to compute in bf16, the parameters must be f32, not ", values_.dtype());
 
   for (size_t i = 0; i < items.size(); ++i) {
-    const auto& [named, frozen, decay] = items[i];
-    const int64_t end = begins[i] + padded(named.tensor);
-    if (groups_.empty() || groups_.back().frozen != frozen || groups_.back().decay != decay)
-      groups_.push_back({frozen, decay, begins[i], end});
+    const int64_t end = begins[i] + padded(items[i].named.tensor);
+    if (i == 0 || !items[i].same_group(items[i - 1]))
+      groups_.push_back({items[i].frozen, items[i].decay, begins[i], end, {}, {}, {}});
     groups_.back().end = end;
-    slots_.push_back({named.name, named.tensor, begins[i]});
-    if (!frozen) trainable_ = end;
-    named.tensor.set_requires_grad(!frozen);
+    if (!items[i].frozen) trainable_ = end;
   }
-  grads_ = Tensor::zeros({trainable_}, values_.dtype(), values_.device());
-  for (const Slot& slot : slots_) {
-    if (!slot.tensor.requires_grad()) continue;
-    const Tensor place = grads_.slice(slot.begin, slot.begin + slot.tensor.elements());
-    set_grad_slot(slot.tensor, place.reshape(slot.tensor.shape()));
+  grads_ = Tensor::zeros({trainable_}, compute_bf16 ? DType::bf16 : values_.dtype(), values_.device());
+  if (compute_bf16) copies_ = cast(values_, DType::bf16);
+  auto item = items.begin();
+  for (Group& group : groups_) {
+    group.values = values_.slice(group.begin, group.end);
+    if (!item->full) group.copies = copies_.slice(group.begin, group.end);
+    if (!group.frozen)
+      group.grads =
+          item->full && compute_bf16 ? Tensor::zeros_like(group.values) : grads_.slice(group.begin, group.end);
+    for (; item != items.end() && begins[slots_.size()] < group.end; ++item) {
+      const Tensor& tensor = item->named.tensor;
+      const int64_t begin = begins[slots_.size()] - group.begin, end = begin + tensor.elements();
+      if (group.copies) tensor.assign(group.copies.slice(begin, end).reshape(tensor.shape()));
+      tensor.set_requires_grad(!group.frozen);
+      Tensor gradient;
+      if (!group.frozen) {
+        gradient = group.grads.slice(begin, end);
+        set_grad_slot(tensor, gradient.reshape(tensor.shape()));
+      }
+      slots_.push_back({item->named.name, tensor, group.begin + begin, gradient});
+    }
   }
+}
+
+Tensor ParameterArena::master(const Tensor& parameter) const {
+  for (const Slot& slot : slots_)
+    if (slot.tensor.is(parameter))
+      return values_.slice(slot.begin, slot.begin + parameter.elements()).reshape(parameter.shape());
+  return parameter;
 }
 
 void ParameterArena::zero_grad() const {
@@ -93,9 +121,8 @@ void ParameterArena::zero_grad() const {
 
 void ParameterArena::finish_grad() const {
   for (const Slot& slot : slots_) {
-    if (!slot.tensor.requires_grad() || slot.tensor.grad()) continue;
-    const Tensor place = grads_.slice(slot.begin, slot.begin + slot.tensor.elements());
-    on(place.device(), [&](auto& ctx) { fill(ctx, place, 0.0); });
+    if (!slot.gradient || slot.tensor.grad()) continue;
+    fill(slot.gradient, 0.0);
   }
 }
 

@@ -14,6 +14,19 @@ void check_like(const char* name, const char* what, const Tensor& param, const T
                param.shape(), " ", param.dtype(), " like the parameters, got ", other.shape(), " ", other.dtype());
 }
 
+// f32 parameters may have a bf16 gradient.
+void check_gradient(const char* name, const Tensor& param, const Tensor& grad) {
+  const bool narrow = grad.defined() && param.dtype() == DType::f32 && grad.dtype() == DType::bf16;
+  if (!narrow || grad.shape() != param.shape()) check_like(name, "the gradient", param, grad);
+}
+
+void check_copy(const char* name, const Tensor& param, const Tensor& copy) {
+  if (!copy) return;
+  ENGINE_CHECK(param.dtype() == DType::f32 && copy.dtype() == DType::bf16 && copy.shape() == param.shape(), name,
+               ": expected a bf16 copy of f32 parameters, got ", copy.shape(), " ", copy.dtype(), " for ",
+               param.shape(), " ", param.dtype());
+}
+
 void check_scalar(const char* name, const char* what, const Tensor& scalar, DType dtype) {
   ENGINE_CHECK(scalar.defined() && scalar.elements() == 1 && scalar.dtype() == dtype, name, ": expected ", what,
                " to be one ", dtype);
@@ -34,8 +47,8 @@ StepScalars StepScalars::make(Device device) {
 }
 
 void sum_of_squares(const Tensor& x, const Tensor& result) {
-  check_arena("sum_of_squares", x);
-  check_scalar("sum_of_squares", "the result", result, x.dtype());
+  if (x.dtype() != DType::bf16) check_arena("sum_of_squares", x);
+  check_scalar("sum_of_squares", "the result", result, x.dtype() == DType::f64 ? DType::f64 : DType::f32);
   on(x.device(), [&](auto& ctx) { sum_of_squares(ctx, x, result); });
 }
 
@@ -48,24 +61,26 @@ void clip_and_flag(const Tensor& sum_of_squares, double max_norm, const StepScal
 }
 
 void sgd_update(const Sgd& p, const StepScalars& scalars, const Tensor& grad, const Tensor& param,
-                const Tensor& momentum) {
+                const Tensor& momentum, const Tensor& copy) {
   check_arena("sgd_update", param);
-  check_like("sgd_update", "the gradient", param, grad);
+  check_gradient("sgd_update", param, grad);
+  check_copy("sgd_update", param, copy);
   check_scalars("sgd_update", scalars);
   if (p.momentum != 0) check_like("sgd_update", "the momentum", param, momentum);
   ENGINE_CHECK(!p.nesterov || p.momentum > 0, "sgd_update: Nesterov's method needs a momentum above 0");
   on(param.device(),
-     [&](auto& ctx) { sgd_update(ctx, p, scalars, grad, param, p.momentum != 0 ? momentum : Tensor()); });
+     [&](auto& ctx) { sgd_update(ctx, p, scalars, grad, param, p.momentum != 0 ? momentum : Tensor(), copy); });
 }
 
 void adam_update(const Adam& p, const StepScalars& scalars, const Tensor& grad, const Tensor& param, const Tensor& m,
-                 const Tensor& v) {
+                 const Tensor& v, const Tensor& copy) {
   check_arena("adam_update", param);
-  check_like("adam_update", "the gradient", param, grad);
+  check_gradient("adam_update", param, grad);
+  check_copy("adam_update", param, copy);
   check_like("adam_update", "the first moment", param, m);
   check_like("adam_update", "the second moment", param, v);
   check_scalars("adam_update", scalars);
-  on(param.device(), [&](auto& ctx) { adam_update(ctx, p, scalars, grad, param, m, v); });
+  on(param.device(), [&](auto& ctx) { adam_update(ctx, p, scalars, grad, param, m, v, copy); });
 }
 
 }  // namespace engine

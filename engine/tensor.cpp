@@ -29,9 +29,13 @@ Tensor Tensor::empty(const Shape& shape, DType dtype, Device device) {
 Tensor Tensor::zeros(const Shape& shape, DType dtype, Device device) { return full(shape, 0.0, dtype, device); }
 
 Tensor Tensor::full(const Shape& shape, double value, DType dtype, Device device) {
-  Tensor result = empty(shape, dtype, device);
-  on(device, [&](auto& ctx) { fill(ctx, result, value); });
+  const Tensor result = empty(shape, dtype, device);
+  fill(result, value);
   return result;
+}
+
+void fill(const Tensor& tensor, double value) {
+  on(tensor.device(), [&](auto& ctx) { fill(ctx, tensor, value); });
 }
 
 const Shape& Tensor::shape() const { return impl().shape; }

@@ -127,6 +127,9 @@ class Tensor {
   std::shared_ptr<Impl> impl_;
 };
 
+// Assigns `value` to every element, without waiting for the device.
+void fill(const Tensor& tensor, double value);
+
 // Shape, type, and the elements: all of a small tensor, the corners of a large one.
 std::string to_string(const Tensor& tensor);
 std::ostream& operator<<(std::ostream& out, const Tensor& tensor);

@@ -14,6 +14,7 @@
 
 #include "engine/tensor.h"
 #include "io/descriptor.h"
+#include "io/file_calls.h"
 #include "io/text.h"
 
 namespace engine {
@@ -38,14 +39,15 @@ class AtomicWrite {
     create();
     reserve();
     write();
-    require(retry([&] { return ::fsync(file_.get()); }) == 0, "flushing the file");
+    require(retry([&] { return file_calls().fsync(file_.get()); }) == 0, "flushing the file");
     require(file_.close(), "closing the file");
     read_back();
-    require(::renameat(folder_.get(), temporary_.c_str(), folder_.get(), name_.c_str()) == 0, "renaming the file");
+    require(file_calls().renameat(folder_.get(), temporary_.c_str(), folder_.get(), name_.c_str()) == 0,
+            "renaming the file");
     temporary_.clear();
     renamed_ = true;
     // EINVAL: a file system whose folders cannot be flushed.
-    require(retry([&] { return ::fsync(folder_.get()); }) == 0 || errno == EINVAL, "flushing the folder");
+    require(retry([&] { return file_calls().fsync(folder_.get()); }) == 0 || errno == EINVAL, "flushing the folder");
   }
 
  private:
@@ -99,7 +101,8 @@ class AtomicWrite {
 
   void write() {
     for (size_t done = 0; done < bytes_.size();) {
-      const ssize_t count = retry([&] { return ::write(file_.get(), bytes_.data() + done, bytes_.size() - done); });
+      const ssize_t count =
+          retry([&] { return file_calls().write(file_.get(), bytes_.data() + done, bytes_.size() - done); });
       require(count >= 0, "writing");
       if (count == 0) fail("writing", "nothing more is accepted");
       done += static_cast<size_t>(count);
@@ -114,7 +117,7 @@ class AtomicWrite {
     std::vector<char> chunk(std::min(kChunk, bytes_.size() + 1));
     size_t done = 0;
     for (;;) {
-      const ssize_t count = retry([&] { return ::read(file_.get(), chunk.data(), chunk.size()); });
+      const ssize_t count = retry([&] { return file_calls().read(file_.get(), chunk.data(), chunk.size()); });
       require(count >= 0, "reading it back");
       if (count == 0) break;
       const auto size = static_cast<size_t>(count);
@@ -132,6 +135,11 @@ class AtomicWrite {
 };
 
 }  // namespace
+
+FileCalls& file_calls() {
+  static FileCalls calls = {::write, ::read, ::fsync, ::renameat};
+  return calls;
+}
 
 void write_file_atomically(const std::string& path, std::string_view bytes) { AtomicWrite(path, bytes).run(); }
 

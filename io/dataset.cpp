@@ -256,6 +256,11 @@ void check_distinct(const Parts& parts) {
 }
 
 void check_classes(const Dataset& train) {
+  // A model file holds the names as JSON.
+  for (const std::string& name : train.classes)
+    if (find_invalid_utf8(name) != std::string::npos)
+      refuse(concat(escaped(train.source), ": the class name \"", escaped(name),
+                    "\" is not UTF-8; rename its folder, or save the list that it stands in as UTF-8"));
   std::set<int64_t> labels;
   for (const Sample& sample : train.samples) labels.insert(sample.label);
   if (labels.size() < 2)

@@ -44,7 +44,8 @@ bool is_video_name(const std::string& name);
 // never from test; every class keeps at least one clip in train. Hidden files are left out, and in class folders files
 // whose names do not end as those of videos do.
 // Throws kNoInput when `path` or clips are missing (how many, and the first), kData when the data cannot be used: fewer
-// than two classes, a label out of range, a clip listed twice or in two parts; kUsage for options out of range.
+// than two classes, a class name that is not UTF-8, a label out of range, a clip listed twice or in two parts; kUsage
+// for options out of range.
 Splits open_splits(const std::string& path, const SplitOptions& options = {});
 
 }  // namespace engine

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <condition_variable>
+#include <cstring>
 #include <exception>
 #include <mutex>
 #include <numeric>
@@ -32,6 +33,7 @@ struct Outcome {
   int64_t item = 0;
   std::optional<std::string> bad;  // why the clip that was asked for could not be decoded
   std::exception_ptr error;        // why there is no clip
+  bool mirrored = false;
 };
 
 // A batch in the making. `remaining` is guarded by the mutex, each outcome belongs to the worker that has the clip.
@@ -65,13 +67,15 @@ struct Loader::Impl {
   void prepare(Slot& slot, int64_t batch_number) const;
   void decode(Slot& slot, size_t position) const;
   Outcome decode(int64_t item, std::span<uint8_t> rgb) const;
-  void read(int64_t item, uint32_t attempt, std::span<uint8_t> rgb) const;
+  bool read(int64_t item, uint32_t attempt, std::span<uint8_t> rgb) const;
   int64_t replacement(int64_t item, uint32_t attempt) const;
 
   Batch take();
   Slot decode_here();
   Slot wait_for_workers();
+  bool left_out(const Outcome& outcome) const { return outcome.bad && options.on_bad == BadClip::leave_out; }
   void account(const Slot& slot);
+  Batch keep(Slot slot) const;
   [[noreturn]] void refuse_bad() const;
   void end_epoch();
 
@@ -99,6 +103,9 @@ Loader::Impl::Impl(const Dataset& data, const LoaderOptions& given) : dataset(da
   check_range("batch", options.batch, 1, kMaxBatch);
   check_range("workers", options.workers, 0, kMaxWorkers);
   check_range("queue", options.queue, 1, kMaxQueue);
+  ENGINE_CHECK(options.mirrored_labels.empty() || options.mirrored_labels.size() == dataset.classes.size(),
+               "loader: ", options.mirrored_labels.size(), " labels of mirrored clips for ", dataset.classes.size(),
+               " classes");
   if (dataset.samples.empty()) throw Error(concat("loader: no clips in ", escaped(dataset.source)), exit_code::kData);
   clip_bytes = static_cast<size_t>(options.clip.frames) * FrameSize{options.clip.width, options.clip.height}.bytes();
   members.resize(dataset.classes.size());
@@ -193,7 +200,7 @@ Outcome Loader::Impl::decode(int64_t item, std::span<uint8_t> rgb) const {
   for (uint32_t attempt = 0; attempt < kMaxAttempts; ++attempt) {
     try {
       if (attempt > 0) outcome.item = replacement(item, attempt);
-      read(outcome.item, attempt, rgb);
+      outcome.mirrored = read(outcome.item, attempt, rgb);
       outcome.error = nullptr;
       return outcome;
     } catch (const Error& error) {
@@ -201,6 +208,7 @@ Outcome Loader::Impl::decode(int64_t item, std::span<uint8_t> rgb) const {
       const bool bad_clip = error.code() == exit_code::kData || error.code() == exit_code::kNoInput;
       if (!bad_clip || options.on_bad == BadClip::error || options.source.stop.stop_requested()) return outcome;
       if (attempt == 0) outcome.bad = error.what();
+      if (options.on_bad == BadClip::leave_out) return outcome;
       if (members[static_cast<size_t>(dataset.samples[static_cast<size_t>(item)].label)].size() == 1) return outcome;
     } catch (...) {
       outcome.error = std::current_exception();
@@ -210,12 +218,14 @@ Outcome Loader::Impl::decode(int64_t item, std::span<uint8_t> rgb) const {
   return outcome;
 }
 
-void Loader::Impl::read(int64_t item, uint32_t attempt, std::span<uint8_t> rgb) const {
+// True when the clip is mirrored.
+bool Loader::Impl::read(int64_t item, uint32_t attempt, std::span<uint8_t> rgb) const {
   const auto source = open_frames(dataset.samples[static_cast<size_t>(item)].path, options.source);
   Random random = draw(epoch, item, kDrawClip + attempt);
   const ClipPlan plan =
       plan_clip(source->frame_count(), source->size(), options.clip, options.training ? &random : nullptr);
   read_clip(*source, plan, rgb);
+  return plan.flip;
 }
 
 // Another clip of the same class.
@@ -252,13 +262,29 @@ Batch Loader::Impl::take() {
   }
   free.notify_all();
   account(slot);
-  const std::span<int64_t> labels = slot.batch.labels.values<int64_t>();
+  return keep(std::move(slot));
+}
+
+// The batch with what it holds in the end; clips that are left out make room for those behind them.
+Batch Loader::Impl::keep(Slot slot) const {
+  Batch& batch = slot.batch;
+  uint8_t* frames = static_cast<uint8_t*>(batch.frames.memory());
+  const std::span<int64_t> labels = batch.labels.values<int64_t>();
+  size_t kept = 0;
   for (size_t position = 0; position < slot.outcomes.size(); ++position) {
+    if (left_out(slot.outcomes[position])) continue;
     const int64_t item = slot.outcomes[position].item;
-    slot.batch.items[position] = item;
-    labels[position] = dataset.samples[static_cast<size_t>(item)].label;
+    batch.items[kept] = item;
+    const int64_t label = dataset.samples[static_cast<size_t>(item)].label;
+    const bool other = slot.outcomes[position].mirrored && !options.mirrored_labels.empty();
+    labels[kept] = other ? options.mirrored_labels[static_cast<size_t>(label)] : label;
+    if (kept < position) std::memcpy(frames + kept * clip_bytes, frames + position * clip_bytes, clip_bytes);
+    ++kept;
   }
-  return std::move(slot.batch);
+  if (kept == slot.outcomes.size()) return std::move(batch);
+  batch.items.resize(kept);
+  const auto count = static_cast<int64_t>(kept);
+  return {batch.frames.slice(0, count), batch.labels.slice(0, count), std::move(batch.items)};
 }
 
 // Counts what was bad in a batch, in the order of its clips, and throws when that is too much.
@@ -267,7 +293,8 @@ void Loader::Impl::account(const Slot& slot) {
   for (size_t position = 0; position < slot.outcomes.size(); ++position) {
     const Outcome& outcome = slot.outcomes[position];
     if (outcome.bad) stats.bad.push_back({slot.batch.items[position], *outcome.bad});
-    if (stats.bad.size() > allowed) refuse_bad();
+    if (stats.bad.size() > allowed || stats.bad.size() == order.size()) refuse_bad();
+    if (left_out(outcome)) continue;
     if (outcome.error) std::rethrow_exception(outcome.error);
     ++stats.clips;
   }
@@ -296,14 +323,16 @@ int64_t Loader::size() const { return impl_->batches(); }
 void Loader::start_epoch(int64_t epoch) { impl_->start(epoch); }
 
 bool Loader::next(Batch& batch) {
-  if (impl_->next_batch >= impl_->batches()) return false;
   try {
-    batch = impl_->take();
+    while (impl_->next_batch < impl_->batches()) {
+      batch = impl_->take();
+      if (!batch.items.empty()) return true;
+    }
   } catch (...) {
     impl_->end_epoch();
     throw;
   }
-  return true;
+  return false;
 }
 
 const LoaderStats& Loader::stats() const { return impl_->stats; }

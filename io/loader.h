@@ -11,10 +11,12 @@
 
 namespace engine {
 
-// What happens when a clip cannot be decoded.
+// What happens when a clip cannot be decoded. The first two are counted and listed, up to 1 % of an epoch (at least
+// one).
 enum class BadClip {
-  replace,  // another clip of its class takes its place, counted and listed, up to 1 % of an epoch (at least one)
-  error,    // the epoch ends with the error
+  replace,    // another clip of its class takes its place: for training
+  leave_out,  // its batch is smaller, or not given at all when it would be empty: for figures over the clips
+  error,      // the epoch ends with the error
 };
 
 struct LoaderOptions {
@@ -26,13 +28,15 @@ struct LoaderOptions {
   bool shuffle = true;
   bool drop_last = false;  // leaves out the last batch when it is not full
   uint64_t seed = 0;
+  // The label of a mirrored clip in place of each label; empty: its own.
+  std::vector<int64_t> mirrored_labels = {};
   BadClip on_bad = BadClip::replace;
   SourceOptions source = {};  // its stop token is the loader's own
 };
 
 struct Batch {
   Tensor frames;               // u8 (N, T, H, W, 3)
-  Tensor labels;               // i64 (N)
+  Tensor labels;               // i64 (N), those of mirrored clips by the options
   std::vector<int64_t> items;  // the samples decoded; of the same class as the one asked for where that was bad
 };
 
@@ -43,7 +47,7 @@ struct LoaderStats {
   };
   double wait_seconds = 0;  // that next() waited for workers
   int64_t clips = 0;        // given to the caller
-  std::vector<Bad> bad;     // in the order of the epoch
+  std::vector<Bad> bad;     // replaced or left out, in the order of the epoch
 };
 
 // Runs over a data set, epoch after epoch. What is in batch b of epoch e is a function of (data set, options, e, b)
@@ -58,7 +62,8 @@ class Loader {
   // Starts from the first batch of epoch `epoch`, whatever was under way; statistics start at zero.
   void start_epoch(int64_t epoch);
   // The next batch; false after the last one. Throws what went wrong in it: an Error of the first clip (in order) that
-  // could not be decoded or replaced, or kData when too many were bad. After an exception the epoch is over.
+  // could not be decoded or replaced, or kData when too many were bad or none was left. After an exception the epoch is
+  // over.
   bool next(Batch& batch);
   const LoaderStats& stats() const;
 

@@ -222,6 +222,12 @@ void VideoReader::Impl::read_group(std::span<Request> group, FrameSize size, std
               exit_code::kData);
 }
 
+std::string ffmpeg_version() {
+  const unsigned version = avcodec_version();
+  return concat(av_version_info(), " (libavcodec ", AV_VERSION_MAJOR(version), ".", AV_VERSION_MINOR(version), ".",
+                AV_VERSION_MICRO(version), ")");
+}
+
 VideoReader::VideoReader(const std::string& path, const SourceOptions& options)
     : impl_(std::make_unique<Impl>(path, options)) {}
 VideoReader::~VideoReader() = default;

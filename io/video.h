@@ -5,6 +5,9 @@
 
 namespace engine {
 
+// Version of the FFmpeg in use and of its codecs, for example "5.1.9 (libavcodec 59.37.100)".
+std::string ffmpeg_version();
+
 struct VideoInfo {
   FrameSize size;         // as shown, after rotation; the shape of the pixels (aspect ratio) is not applied
   int rotation = 0;       // degrees clockwise that stored pictures are turned by for showing: 0, 90, 180 or 270

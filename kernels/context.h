@@ -31,6 +31,8 @@ std::string cuda_unavailable_reason();
 // Threads that kernels on the CPU use; at first what OpenMP decides (OMP_NUM_THREADS, else one per core).
 int cpu_threads();
 void set_cpu_threads(int count);
+// Version of the oneDNN in use, for example "2.6.3".
+std::string onednn_version();
 
 // Calls f with the context of `device`. In a build without CUDA the body is never instantiated for CudaContext, so no
 // CUDA symbol is referenced.

@@ -1,14 +1,14 @@
 // What an optimizer does to memory: one pass over flat arenas of gradients, parameters and moments. Everything that
 // changes from step to step is read from one-element views when the kernel runs, so that a recorded step can be
-// replayed.
+// replayed. On CUDA there is no f64.
 #pragma once
 
 #include "kernels/context.h"
 
 namespace engine {
 
-// result = sum of x[i]^2, one element of x's type (f32 or f64), summed in double in a fixed order. NaN and infinity
-// stay visible; in f32 a sum beyond 3e38 is infinite.
+// result = sum of x[i]^2, summed in double in a fixed order; x f32, bf16 or f64, result one f32 (f64 for f64). NaN and
+// infinity stay visible; in f32 a sum beyond 3e38 is infinite.
 void sum_of_squares(CpuContext& ctx, ConstView x, View result);
 void sum_of_squares(CudaContext& ctx, ConstView x, View result);
 
@@ -22,8 +22,13 @@ struct StepViews {
   ConstView learning_rate;  // f32
   ConstView step;           // i64, the first is 1
   ConstView clip_factor;    // f32, multiplies the gradient
-  ConstView skip;           // f32; where it is not 0 nothing is changed
+  ConstView skip;           // f32; where it is not 0 nothing is changed but what zero_grad says
 };
+
+// Of both updates: param and the moments (count), all f32 or all f64. With f32, grad may be bf16, and `copy` (bf16;
+// undefined: none) gets the updated parameters, rounded: mixed precision, whose f32 parameters are the master of the
+// bf16 ones that the model computes with. grad is written only with zero_grad. Same bits as casting, updating and
+// filling one after the other.
 
 // With g = clip grad + weight_decay param:
 //   without momentum: param -= lr g;
@@ -32,11 +37,12 @@ struct Sgd {
   double momentum = 0.0;
   double weight_decay = 0.0;
   bool nesterov = false;
+  bool zero_grad = false;  // the gradient is used up and becomes 0, in a skipped step too
 };
 
-// grad, param, m: (count), f32 or f64; m undefined where momentum is 0.
-void sgd_update(CpuContext& ctx, const Sgd& p, const StepViews& s, ConstView grad, View param, View m);
-void sgd_update(CudaContext& ctx, const Sgd& p, const StepViews& s, ConstView grad, View param, View m);
+// m: undefined where momentum is 0.
+void sgd_update(CpuContext& ctx, const Sgd& p, const StepViews& s, View grad, View param, View m, View copy);
+void sgd_update(CudaContext& ctx, const Sgd& p, const StepViews& s, View grad, View param, View m, View copy);
 
 // Adam (Kingma and Ba, arXiv 1412.6980) with g = clip grad, t the step:
 //   m = beta1 m + (1 - beta1) g,  v = beta2 v + (1 - beta2) g^2,
@@ -48,10 +54,10 @@ struct Adam {
   double eps = 1e-8;
   double weight_decay = 0.0;
   bool decoupled = true;
+  bool zero_grad = false;  // as in Sgd
 };
 
-// grad, param, m, v: (count), f32 or f64.
-void adam_update(CpuContext& ctx, const Adam& p, const StepViews& s, ConstView grad, View param, View m, View v);
-void adam_update(CudaContext& ctx, const Adam& p, const StepViews& s, ConstView grad, View param, View m, View v);
+void adam_update(CpuContext& ctx, const Adam& p, const StepViews& s, View grad, View param, View m, View v, View copy);
+void adam_update(CudaContext& ctx, const Adam& p, const StepViews& s, View grad, View param, View m, View v, View copy);
 
 }  // namespace engine

@@ -22,6 +22,14 @@ std::vector<NamedTensor> Module::buffers() const {
   return all;
 }
 
+std::set<std::string> Module::full_precision() const {
+  std::vector<NamedTensor> all;
+  collect("", &Module::full_precision_, all);
+  std::set<std::string> names;
+  for (const NamedTensor& each : all) names.insert(each.name);
+  return names;
+}
+
 int64_t Module::parameter_count() const {
   int64_t count = 0;
   std::vector<Tensor> seen;
@@ -45,18 +53,28 @@ void Module::train(bool on) {
 }
 
 void Module::to(DType dtype) {
+  const std::set<std::string> full = full_precision();
   for (const auto& tensors : {parameters(), buffers()})
-    for (const NamedTensor& each : tensors) each.tensor.assign(cast(each.tensor.detach(), dtype));
+    for (const NamedTensor& each : tensors)
+      each.tensor.assign(
+          cast(each.tensor.detach(), dtype == DType::bf16 && full.contains(each.name) ? DType::f32 : dtype));
 }
 
-Tensor Module::add_parameter(const std::string& name, const Tensor& value) {
+void Module::to(Device device) {
+  for (const auto& tensors : {parameters(), buffers()})
+    for (const NamedTensor& each : tensors) each.tensor.assign(each.tensor.detach().to(device));
+}
+
+Tensor Module::add_parameter(const std::string& name, const Tensor& value, bool full_precision) {
   value.set_requires_grad();
   parameters_.push_back({name, value});
+  if (full_precision) full_precision_.push_back({name, value});
   return value;
 }
 
 Tensor Module::add_buffer(const std::string& name, const Tensor& value) {
   buffers_.push_back({name, value});
+  full_precision_.push_back({name, value});
   return value;
 }
 

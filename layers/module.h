@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -23,12 +24,17 @@ class Module {
   // Every parameter or buffer below this module, its own first, as "child.grandchild.name", in order of registration.
   std::vector<NamedTensor> parameters() const;
   std::vector<NamedTensor> buffers() const;
+  // The parameters and buffers that stay f32 where the model computes in bf16.
+  std::set<std::string> full_precision() const;
   int64_t parameter_count() const;
   // Calls f with the path ("" for this module) of this module and of every module below it.
   void visit(const std::function<void(const std::string& path, Module& module)>& f);
 
-  // Converts every parameter and buffer in place. Before an arena or an optimizer is made.
+  // Converts every parameter and buffer in place; to bf16 not those of full precision nor buffers, which stay f32.
+  // Before an arena or an optimizer is made.
   void to(DType dtype);
+  // Moves them to another device, likewise.
+  void to(Device device);
 
   // Training or evaluation, for this module and all below it: dropout and batch norm differ. Training at first.
   void train(bool on = true);
@@ -41,8 +47,9 @@ class Module {
  protected:
   virtual Tensor forward(const Tensor& x) = 0;
 
-  // Called by constructors. A parameter requires a gradient from then on.
-  Tensor add_parameter(const std::string& name, const Tensor& value);
+  // Called by constructors. A parameter requires a gradient from then on. full_precision: it
+  // stays f32 where the model computes in bf16 (the weights of norms).
+  Tensor add_parameter(const std::string& name, const Tensor& value, bool full_precision = false);
   Tensor add_buffer(const std::string& name, const Tensor& value);
   template <class M>
   std::shared_ptr<M> add_child(const std::string& name, std::shared_ptr<M> child) {
@@ -58,7 +65,7 @@ class Module {
   void collect(const std::string& prefix, std::vector<NamedTensor> Module::*own, std::vector<NamedTensor>& all) const;
   void visit(const std::string& path, const std::function<void(const std::string&, Module&)>& f);
 
-  std::vector<NamedTensor> parameters_, buffers_;
+  std::vector<NamedTensor> parameters_, buffers_, full_precision_;
   std::vector<Child> children_;
   bool training_ = true;
 };

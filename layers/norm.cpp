@@ -3,14 +3,14 @@
 namespace engine::layers {
 
 LayerNorm::LayerNorm(int64_t features, const engine::LayerNorm& norm) : norm_(norm) {
-  weight_ = add_parameter("weight", Tensor::full({features}, 1.0));
-  bias_ = add_parameter("bias", Tensor::zeros({features}));
+  weight_ = add_parameter("weight", Tensor::full({features}, 1.0), true);
+  bias_ = add_parameter("bias", Tensor::zeros({features}), true);
 }
 
 BatchNorm::BatchNorm(int64_t channels, const engine::BatchNorm& norm, const Unary& activation)
     : norm_(norm), activation_(activation) {
-  weight_ = add_parameter("weight", Tensor::full({channels}, 1.0));
-  bias_ = add_parameter("bias", Tensor::zeros({channels}));
+  weight_ = add_parameter("weight", Tensor::full({channels}, 1.0), true);
+  bias_ = add_parameter("bias", Tensor::zeros({channels}), true);
   running_mean_ = add_buffer("running_mean", Tensor::zeros({channels}));
   running_var_ = add_buffer("running_var", Tensor::full({channels}, 1.0));
 }

@@ -10,7 +10,6 @@
 #include <limits>
 
 #include "engine/random.h"
-#include "io/atomic_file.h"
 #include "layers/module.h"
 #include "tests/temporary_folder.h"
 #include "train/checkpoint.h"
@@ -64,11 +63,11 @@ class Affine : public layers::Module {
   Tensor forward(const Tensor& x) override { return x; }
 };
 
-std::string message_of(const std::function<void()>& f, int code = exit_code::kCheckpoint) {
+std::string message_of(const std::function<void()>& f) {
   try {
     f();
   } catch (const Error& error) {
-    CHECK(error.code() == code);
+    CHECK(error.code() == exit_code::kCheckpoint);
     return error.what();
   }
   return "no error";
@@ -247,48 +246,6 @@ TEST_CASE("checkpoint: a file for another model is refused, with the differences
         "F: model needs 'a' [2] F32, file has none; model needs 'b' [2,3] F32, file has none; model needs 'c' [] F32, "
         "file has none; model needs 'd' [1] F32, file has none; file has 'x' [2] F32, model has none; "
         "4 missing, 3 extra, 0 of another shape or type");
-}
-
-TEST_CASE("atomic file: puts and replaces a file and leaves nothing else") {
-  const TemporaryFolder folder;
-  for (const std::string& bytes : {"first"s, ""s, std::string((3 << 20) + 7, 'x')}) {
-    write_file_atomically(folder / "file", bytes);
-    CHECK(content(folder / "file") == bytes);
-    CHECK(folder.names() == std::vector{"file"s});
-  }
-}
-
-TEST_CASE("atomic file: a temporary file that a killed process left is no obstacle") {
-  const TemporaryFolder folder;
-  std::vector<std::string> left;
-  for (int i = 0; i < 200; ++i) {
-    left.push_back(folder / concat(kTemporaryPrefix, ::getpid(), "-", i));
-    std::ofstream(left.back()) << "left";
-  }
-  write_file_atomically(folder / "file", "new");
-  CHECK(content(folder / "file") == "new");
-  for (const std::string& name : left) CHECK(content(name) == "left");
-}
-
-TEST_CASE("atomic file: a step that fails names itself, the reason and what is kept") {
-  const TemporaryFolder folder;
-  const auto failure = [](const std::string& path) {
-    return message_of([&] { write_file_atomically(path, "new"); }, exit_code::kStorage);
-  };
-  const std::string missing = folder / "missing/file";
-  CHECK(failure(missing) ==
-        "cannot write '" + missing +
-            "' (3 bytes): opening the folder failed (No such file or directory); no file was left behind");
-  std::ofstream(folder / "file") << "old";
-  const std::string below = folder / "file/below";
-  CHECK(failure(below) ==
-        "cannot write '" + below + "' (3 bytes): opening the folder failed (Not a directory); no file was left behind");
-  std::filesystem::create_directory(folder / "sub");
-  CHECK(failure(folder / "sub") ==
-        "cannot write '" + folder / "sub" +
-            "' (3 bytes): renaming the file failed (Is a directory); what was there is unchanged");
-  CHECK(content(folder / "file") == "old");
-  CHECK(folder.names().size() == 2);
 }
 
 // In a child, because a limit on the size of files holds for the whole process.

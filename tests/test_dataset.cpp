@@ -230,6 +230,28 @@ TEST_CASE("labels out of range, mixed or unknown are named with their line") {
   refused("a/clip0.mp4 0\nb/clip0.mp4 z\n", "list.txt:2: label \"z\"");
 }
 
+TEST_CASE("class names that are not UTF-8 are refused, wherever they come from") {
+  const auto refused = [](const std::string& path) {
+    const auto [code, message] = refusal(path);
+    CHECK(code == exit_code::kData);
+    CHECK(contains(message, "the class name \"caf\\xe9\" is not UTF-8"));
+    CHECK_FALSE(contains(message, "\xe9"));
+  };
+  const TemporaryFolder folder;
+  touch(folder / "folders/caf\xe9/clip0.mp4");
+  touch(folder / "folders/bar/clip0.mp4");
+  refused(folder / "folders");
+  touch(folder / "lists/0.mp4");
+  touch(folder / "lists/1.mp4");
+  write_file(folder / "lists/named.txt", "0.mp4 bar\n1.mp4 caf\xe9\n");
+  refused(folder / "lists/named.txt");
+  write_file(folder / "lists/numbers.txt", "0.mp4 0\n1.mp4 1\n");
+  write_file(folder / "lists/classes.txt", "bar\ncaf\xe9\n");
+  refused(folder / "lists/numbers.txt");
+  write_file(folder / "lists/classes.txt", "bar\ncaf\xc3\xa9\n");
+  CHECK(open_whole(folder / "lists/numbers.txt").train.classes[1] == "caf\xc3\xa9");
+}
+
 TEST_CASE("clips listed twice, or in two parts, are refused") {
   const TemporaryFolder folder;
   make_classes(folder.path(), {3, 3});

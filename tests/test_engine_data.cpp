@@ -12,27 +12,14 @@
 #include <vector>
 
 #include "engine/tensor.h"
+#include "io/frame_source.h"
+#include "tests/temporary_folder.h"
 #include "train/cli.h"
 
 namespace fs = std::filesystem;
 using namespace engine;
 
 namespace {
-
-class Folder {
- public:
-  Folder() {
-    std::string name = (fs::temp_directory_path() / "engine_data_XXXXXX").string();
-    REQUIRE(mkdtemp(name.data()) != nullptr);
-    path_ = name;
-  }
-  ~Folder() { fs::remove_all(path_); }
-  fs::path operator/(const std::string& name) const { return path_ / name; }
-  const fs::path& path() const { return path_; }
-
- private:
-  fs::path path_;
-};
 
 std::string text_of(const fs::path& path) {
   std::ifstream file(path, std::ios::binary);
@@ -51,9 +38,9 @@ struct Result {
 
 // Runs the built program; `arguments` go through the shell.
 Result engine_data(const std::string& arguments) {
-  const Folder folder;
-  const std::string command = std::string(ENGINE_BIN_DIR) + "/engine_data " + arguments + " >" +
-                              (folder / "out").string() + " 2>" + (folder / "err").string();
+  const TemporaryFolder folder;
+  const std::string command =
+      std::string(ENGINE_BIN_DIR) + "/engine_data " + arguments + " >" + folder / "out" + " 2>" + folder / "err";
   const int status = std::system(command.c_str());
   REQUIRE(WIFEXITED(status));
   return {WEXITSTATUS(status), text_of(folder / "out"), text_of(folder / "err")};
@@ -86,8 +73,8 @@ const std::string kSmall = " --train 2 --test 1 --size 32 --frames 3 ";
 }  // namespace
 
 TEST_CASE("make writes a folder per class and says what to do next") {
-  const Folder folder;
-  const std::string out = (folder / "set").string();
+  const TemporaryFolder folder;
+  const std::string out = folder / "set";
   const Result result = engine_data("make " + out + kSmall + "--kind motion");
   INFO(result.err);
   REQUIRE(result.code == 0);
@@ -100,10 +87,18 @@ TEST_CASE("make writes a folder per class and says what to do next") {
   CHECK(files.back().first == "train/zigzag/0001.mp4");
 }
 
+TEST_CASE("a size is width by height") {
+  const TemporaryFolder folder;
+  const Result result = engine_data("make " + folder / "set" + " --train 1 --test 1 --frames 2 --size 48x32");
+  REQUIRE(result.code == 0);
+  CHECK(contains(result.err, " 48x32, "));
+  CHECK(open_frames(folder / "set/train/bars/0000.mp4")->size() == FrameSize{.width = 48, .height = 32});
+}
+
 TEST_CASE("the same seed gives the same bytes with any number of threads, another seed others") {
-  const Folder folder;
+  const TemporaryFolder folder;
   const auto make = [&](const std::string& name, const std::string& flags) {
-    REQUIRE(engine_data("make " + (folder / name).string() + kSmall + flags).code == 0);
+    REQUIRE(engine_data("make " + folder / name + kSmall + flags).code == 0);
     return contents(folder / name);
   };
   const auto one = make("one", "--seed 7 --threads 1");
@@ -114,16 +109,16 @@ TEST_CASE("the same seed gives the same bytes with any number of threads, anothe
 }
 
 TEST_CASE("a larger set begins with the smaller one") {
-  const Folder folder;
+  const TemporaryFolder folder;
   const std::string format = " --size 32 --frames 3 ";
-  REQUIRE(engine_data("make " + (folder / "small").string() + format + "--train 1 --test 1").code == 0);
-  REQUIRE(engine_data("make " + (folder / "large").string() + format + "--train 3 --test 2").code == 0);
-  for (const auto& [name, bytes] : contents(folder / "small")) CHECK(text_of(folder / "large" / name) == bytes);
+  REQUIRE(engine_data("make " + folder / "small" + format + "--train 1 --test 1").code == 0);
+  REQUIRE(engine_data("make " + folder / "large" + format + "--train 3 --test 2").code == 0);
+  for (const auto& [name, bytes] : contents(folder / "small")) CHECK(text_of(folder / ("large/" + name)) == bytes);
 }
 
 TEST_CASE("a folder with something in it is refused; --force replaces clips and nothing else") {
-  const Folder folder;
-  const std::string out = (folder / "set").string(), make = "make " + out + kSmall;
+  const TemporaryFolder folder;
+  const std::string out = folder / "set", make = "make " + out + kSmall;
   REQUIRE(engine_data(make + "--kind motion").code == 0);
   write_text(out + "/notes.txt", "mine");
   write_text(out + "/train/left/.tmp-0007.mp4", "left behind");
@@ -143,17 +138,17 @@ TEST_CASE("a folder with something in it is refused; --force replaces clips and 
 }
 
 TEST_CASE("what cannot be written to is a storage error") {
-  const Folder folder;
+  const TemporaryFolder folder;
   write_text(folder / "file", "text");
-  check_refused(engine_data("make " + (folder / "file/set").string() + kSmall), exit_code::kStorage, "file/set");
-  check_refused(engine_data("make " + (folder / "file").string() + kSmall), exit_code::kUsage, "not a folder");
+  check_refused(engine_data("make " + folder / "file/set" + kSmall), exit_code::kStorage, "file/set");
+  check_refused(engine_data("make " + folder / "file" + kSmall), exit_code::kUsage, "not a folder");
   const Result full = engine_data("--version >/dev/full 2>&1; exit $?; true");
   CHECK(full.code == exit_code::kStorage);
 }
 
 TEST_CASE("mistakes on the command line are told in one line with the nearest name") {
-  const Folder folder;
-  const std::string make = "make " + (folder / "set").string() + " ";
+  const TemporaryFolder folder;
+  const std::string make = "make " + folder / "set" + " ";
   check_refused(engine_data(""), exit_code::kUsage, "no command given (commands: make)");
   check_refused(engine_data("mkae x"), exit_code::kUsage, "did you mean 'make'?");
   check_refused(engine_data("--verison"), exit_code::kUsage, "did you mean '--version'?");
@@ -168,8 +163,8 @@ TEST_CASE("mistakes on the command line are told in one line with the nearest na
 }
 
 TEST_CASE("numbers that make no sense are refused before anything is written") {
-  const Folder folder;
-  const std::string make = "make " + (folder / "set").string() + " ";
+  const TemporaryFolder folder;
+  const std::string make = "make " + folder / "set" + " ";
   for (const std::string flag : {"--train 0", "--train -4", "--train 99999999999999999999", "--test 0", "--frames 0",
                                  "--fps 0", "--threads -1", "--size 65", "--size 8", "--size 64x", "--size x64",
                                  "--size 64x64x3", "--size 64.5", "--size 9999999999", "--seed -1"}) {
@@ -194,8 +189,8 @@ TEST_CASE("help starts with examples, and the version has one line") {
 TEST_CASE("a signal stops between clips, and every clip that is there is whole") {
   for (const auto& [signal, code] :
        {std::pair{SIGINT, exit_code::kInterrupted}, std::pair{SIGTERM, exit_code::kStopped}}) {
-    const Folder folder;
-    const std::string program = std::string(ENGINE_BIN_DIR) + "/engine_data", out = (folder / "set").string();
+    const TemporaryFolder folder;
+    const std::string program = std::string(ENGINE_BIN_DIR) + "/engine_data", out = folder / "set";
     const pid_t child = fork();
     if (child == 0) {
       (void)!freopen((folder / "err").c_str(), "w", stderr);
@@ -209,7 +204,7 @@ TEST_CASE("a signal stops between clips, and every clip that is there is whole")
     REQUIRE(WIFEXITED(status));
     CHECK(WEXITSTATUS(status) == code);
     CHECK(contains(text_of(folder / "err"), "run it again with --force"));
-    REQUIRE(engine_data("make " + (folder / "whole").string() + " --train 2 --test 1 --seed 3").code == 0);
+    REQUIRE(engine_data("make " + folder / "whole" + " --train 2 --test 1 --seed 3").code == 0);
     CHECK(text_of(out + "/train/bars/0001.mp4") == text_of(folder / "whole/train/bars/0001.mp4"));
     for (const auto& [name, bytes] : contents(out)) CHECK(!contains(name, ".tmp-"));
   }

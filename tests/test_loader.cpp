@@ -136,6 +136,28 @@ TEST_CASE("the bytes of an epoch do not depend on the number of workers, nor on 
   CHECK(run(clips().dataset(), other, 3) != expected);
 }
 
+TEST_CASE("mirrored clips, and no others, get the labels meant for them") {
+  if (!have_ffmpeg()) return;
+  LoaderOptions upright = options_with(0), mixed = options_with(0), swapped = options_with(3);
+  upright.clip.flip_probability = 0;
+  swapped.mirrored_labels = {1, 0};
+  const Epoch as_they_are = run(clips().dataset(), upright, 1), half = run(clips().dataset(), mixed, 1);
+  const Epoch seen = run(clips().dataset(), swapped, 1);
+  CHECK(seen.bytes == half.bytes);
+  REQUIRE(seen.items == as_they_are.items);
+  const size_t bytes = seen.bytes.size() / kClips;
+  int mirrored = 0;
+  for (size_t i = 0; i < kClips; ++i) {
+    // Everything else is drawn before the mirroring, so that only mirrored clips differ.
+    const bool differs = std::memcmp(&seen.bytes[i * bytes], &as_they_are.bytes[i * bytes], bytes) != 0;
+    CHECK(half.labels[i] == seen.items[i] % 2);
+    CHECK(seen.labels[i] == (seen.items[i] + differs) % 2);
+    mirrored += differs;
+  }
+  CHECK(mirrored > 0);
+  CHECK(mirrored < kClips);
+}
+
 TEST_CASE("drop_last leaves out what does not fill a batch") {
   if (!have_ffmpeg()) return;
   LoaderOptions options = options_with(1);
@@ -178,6 +200,45 @@ TEST_CASE("a bad clip gives its place to another of its class, the same one ever
   for (size_t i = 0; i < expected.items.size(); ++i) CHECK(expected.labels[i] == expected.items[i] % 2);
 }
 
+TEST_CASE("a bad clip is left out on request, and the others are what they are without it") {
+  if (!have_ffmpeg()) return;
+  for (const int64_t bad : {0, 4, 8, 10}) {
+    const Dataset dataset = clips().damaged({static_cast<size_t>(bad)});
+    Dataset without = clips().dataset();
+    without.samples.erase(without.samples.begin() + bad);
+    for (const int workers : {0, 3}) {
+      LoaderOptions options = options_with(workers);
+      options.training = options.shuffle = false;
+      options.on_bad = BadClip::leave_out;
+      const Epoch expected = run(without, options, 0);
+      Loader loader(dataset, options);
+      const Epoch seen = run(loader, 0);
+      CHECK(seen.bytes == expected.bytes);
+      CHECK(seen.labels == expected.labels);
+      for (size_t i = 0; i < seen.items.size(); ++i)
+        CHECK(seen.items[i] == expected.items[i] + (expected.items[i] >= bad ? 1 : 0));
+      CHECK(loader.stats().clips == kClips - 1);
+      REQUIRE(loader.stats().bad.size() == 1);
+      CHECK(loader.stats().bad[0].item == bad);
+    }
+  }
+}
+
+TEST_CASE("a batch without a good clip is passed over, an epoch without one is an error") {
+  if (!have_ffmpeg()) return;
+  LoaderOptions options = options_with(2);
+  options.batch = 1;
+  options.on_bad = BadClip::leave_out;
+  options.shuffle = false;
+  CHECK(run(clips().damaged({5}), options, 0).items == std::vector<int64_t>{0, 1, 2, 3, 4, 6, 7, 8, 9, 10});
+  CHECK(run(clips().damaged({10}), options, 0).items.size() == kClips - 1);
+  Dataset single = clips().damaged({3});
+  single.samples = {single.samples[3]};
+  const auto [code, message] = error_of([&] { run(single, options, 0); });
+  CHECK(code == exit_code::kData);
+  CHECK(contains(message, "bad3.mp4"));
+}
+
 TEST_CASE("too many bad clips end the epoch, and so does the first one on request") {
   if (!have_ffmpeg()) return;
   const Dataset dataset = clips().damaged({1, 4, 6});
@@ -190,6 +251,8 @@ TEST_CASE("too many bad clips end the epoch, and so does the first one on reques
     Batch batch;
     CHECK_FALSE(loader.next(batch));
     LoaderOptions strict = options_with(workers);
+    strict.on_bad = BadClip::leave_out;
+    CHECK(contains(error_of([&] { run(dataset, strict, 0); }).second, "2 clips"));
     strict.on_bad = BadClip::error;
     CHECK(contains(error_of([&] { run(dataset, strict, 0); }).second, "not a video"));
   }
@@ -218,5 +281,6 @@ TEST_CASE("options out of range are refused by name") {
   CHECK(contains(message([](LoaderOptions& o, Dataset&) { o.workers = -1; }), "workers"));
   CHECK(contains(message([](LoaderOptions& o, Dataset&) { o.queue = 0; }), "queue"));
   CHECK(contains(message([](LoaderOptions& o, Dataset&) { o.clip.frames = 0; }), "frames"));
+  CHECK(contains(message([](LoaderOptions& o, Dataset&) { o.mirrored_labels = {0, 1}; }), "2 labels"));
   CHECK(contains(message([](LoaderOptions&, Dataset& d) { d.samples.clear(); }), "no clips"));
 }

@@ -1,33 +1,8 @@
-#include <doctest/doctest.h>
-
-#include <cmath>
-#include <cstring>
-#include <limits>
-
-#include "engine/ops.h"
-#include "engine/optimizer_ops.h"
-#include "engine/random.h"
 #include "kernels/cpu/context.h"
+#include "tests/optimizer_check.h"
 
-namespace engine {
+namespace engine::test {
 namespace {
-
-constexpr int64_t kCount = 1003;
-
-using Values = std::vector<double>;
-
-Values values_of(const Tensor& x) {
-  const Tensor exact = cast(x, DType::f64);
-  return {exact.values<double>().begin(), exact.values<double>().end()};
-}
-
-StepScalars scalars(double learning_rate, int64_t step = 1, double clip = 1) {
-  const StepScalars s = StepScalars::make(kCpu);
-  s.learning_rate.values<float>()[0] = static_cast<float>(learning_rate);
-  s.step.values<int64_t>()[0] = step;
-  s.clip_factor.values<float>()[0] = static_cast<float>(clip);
-  return s;
-}
 
 double rate_of(const StepScalars& s) { return s.learning_rate.item(); }
 
@@ -55,52 +30,6 @@ void reference(const Adam& p, double lr, int64_t step, double clip, const Values
     const double v_hat = v[i] / (1 - std::pow(p.beta2, static_cast<double>(step)));
     param[i] -= lr * m_hat / (std::sqrt(v_hat) + p.eps);
   }
-}
-
-// The largest difference in units of the last place of `expected`.
-double ulps(const Tensor& got, const Values& expected) {
-  const int digits = got.dtype() == DType::f32 ? 23 : 52;
-  const Values values = values_of(got);
-  double worst = 0;
-  for (size_t i = 0; i < values.size(); ++i)
-    worst = std::max(worst, std::abs(values[i] - expected[i]) / std::ldexp(1.0, std::ilogb(expected[i]) - digits));
-  return worst;
-}
-
-double relative(const Tensor& got, const Values& expected) {
-  const Values values = values_of(got);
-  double error = 0, norm = 0;
-  for (size_t i = 0; i < values.size(); ++i) {
-    error += (values[i] - expected[i]) * (values[i] - expected[i]);
-    norm += expected[i] * expected[i];
-  }
-  return std::sqrt(error / norm);
-}
-
-struct State {
-  Tensor param, grad, m, v;
-  explicit State(DType dtype, uint64_t seed = 1) {
-    Random random(seed);
-    param = uniform({kCount}, 0.5, 2, random, dtype);
-    grad = normal({kCount}, 0, 1, random, dtype);
-    m = Tensor::zeros_like(param);
-    v = Tensor::zeros_like(param);
-  }
-};
-
-const std::vector<Sgd> kSgd = {{},
-                               {.weight_decay = 0.01},
-                               {.momentum = 0.9},
-                               {.momentum = 0.8, .weight_decay = 0.02},
-                               {.momentum = 0.9, .weight_decay = 0.01, .nesterov = true}};
-const std::vector<Adam> kAdam = {{},
-                                 {.weight_decay = 0.05},
-                                 {.weight_decay = 0.05, .decoupled = false},
-                                 {.beta1 = 0.8, .beta2 = 0.95, .eps = 1e-3, .weight_decay = 0.1}};
-
-std::vector<unsigned char> bytes_of(const Tensor& x) {
-  const auto* first = static_cast<const unsigned char*>(x.memory());
-  return {first, first + x.bytes()};
 }
 
 }  // namespace
@@ -139,7 +68,7 @@ TEST_CASE("1,000 steps stay with double: 1e-5 in f32, 1e-12 in f64") {
       Values param = values_of(s.param), m = values_of(s.m), v = values_of(s.v);
       Random random(7);
       for (int64_t step = 1; step <= 1000; ++step) {
-        const Tensor grad = uniform({kCount}, -1, 1.5, random, dtype);
+        const Tensor grad = uniform(s.grad.shape(), -1, 1.5, random, dtype);
         step_both(s, scalars(1e-3, step, step % 3 == 0 ? 0.5 : 1), step, grad, param, m, v);
       }
       INFO(name, " ", name_of(dtype));
@@ -200,17 +129,29 @@ TEST_CASE("decoupled decay leaves the moments alone") {
   CHECK(bytes_of(with.param) != bytes_of(without.param));
 }
 
-TEST_CASE("skip leaves every byte as it was") {
-  const State s(DType::f32);
-  const auto param = bytes_of(s.param), m = bytes_of(s.m), v = bytes_of(s.v);
-  const StepScalars now = scalars(0.1);
-  now.skip.values<float>()[0] = 1;
-  s.grad.values<float>()[5] = std::numeric_limits<float>::quiet_NaN();
-  adam_update({.weight_decay = 0.1}, now, s.grad, s.param, s.m, s.v);
-  sgd_update({.momentum = 0.9}, now, s.grad, s.param, s.m);
-  CHECK(bytes_of(s.param) == param);
-  CHECK(bytes_of(s.m) == m);
-  CHECK(bytes_of(s.v) == v);
+TEST_CASE("skip leaves every byte as it was, and zeroes the gradient if told to") {
+  for_each_rule([](const auto& p) {
+    for (const DType grad : {DType::f32, DType::bf16}) check_skip(p, grad, kCpu);
+  });
+}
+
+TEST_CASE("mixed precision in one pass gives the bits of casting, updating and filling apart") {
+  for_each_rule([](const auto& p) {
+    for (const int64_t count : {1, 13, 4099, 60001}) check_mixed_precision(p, count, count == 13, kCpu);
+  });
+}
+
+TEST_CASE("zero_grad: the same update, and no gradient is left, in f32 and f64") {
+  for (const DType dtype : {DType::f32, DType::f64})
+    for_each_rule([dtype](auto p) {
+      const State kept(dtype), zeroed(dtype);
+      update(p, scalars(0.1), kept);
+      p.zero_grad = true;
+      update(p, scalars(0.1), zeroed);
+      CHECK(bytes_of(zeroed.param) == bytes_of(kept.param));
+      CHECK(bytes_of(zeroed.m) == bytes_of(kept.m));
+      CHECK(is_zero(zeroed.grad));
+    });
 }
 
 TEST_CASE("the sum of squares") {
@@ -226,6 +167,10 @@ TEST_CASE("the sum of squares") {
     sum_of_squares(single, sum_single);
     CHECK(sum.item() == doctest::Approx(expected).epsilon(1e-13));
     CHECK(sum_single.item() == doctest::Approx(expected_single).epsilon(1e-7));
+    const Tensor half = cast(x, DType::bf16), sum_half = Tensor::empty({1});
+    sum_of_squares(half, sum_half);
+    sum_of_squares(cast(half, DType::f32), sum_single);
+    CHECK(bytes_of(sum_half) == bytes_of(sum_single));
   }
 }
 
@@ -302,6 +247,17 @@ TEST_CASE("optimizer operations refuse what does not fit") {
   CHECK(message([&] { adam_update({}, s, y, x, x, x); }) ==
         "adam_update: expected the gradient (4) f32 like the parameters, got (5) f32");
   CHECK(message([&] { adam_update({}, s, x, x, x, {}); }) == "adam_update: the second moment is missing");
+  CHECK(message([&] {
+          adam_update({}, s, b, x.reshape({2, 2}), x, x);
+        }) == "adam_update: expected the gradient (2,2) f32 like the parameters, got (4) bf16");
+  CHECK(message([&] { adam_update({}, s, x, x, x, x, x); }) ==
+        "adam_update: expected a bf16 copy of f32 parameters, got (4) f32 for (4) f32");
+  const Tensor d = Tensor::zeros({4}, DType::f64);
+  CHECK(message([&] { sgd_update({}, s, b, d, {}); }) ==
+        "sgd_update: expected the gradient (4) f64 like the parameters, got (4) bf16");
+  CHECK(message([&] { sgd_update({}, s, d, d, {}, b); }) ==
+        "sgd_update: expected a bf16 copy of f32 parameters, got (4) bf16 for (4) f64");
+  CHECK(message([&] { sum_of_squares(b, b.slice(0, 1)); }) == "sum_of_squares: expected the result to be one f32");
   CHECK(message([&] { sgd_update({}, s, b, b, {}); }) == "sgd_update: expected f32 or f64, got (4) bf16");
   CHECK(message([&] { sgd_update({.momentum = 0.9}, s, x, x, {}); }) == "sgd_update: the momentum is missing");
   CHECK(message([&] { sgd_update({.nesterov = true}, s, x, x, {}); }) ==
@@ -310,4 +266,4 @@ TEST_CASE("optimizer operations refuse what does not fit") {
   CHECK(message([&] { clip_and_flag(x, 1, s); }) == "clip_and_flag: expected the sum of squares to be one f32");
 }
 
-}  // namespace engine
+}  // namespace engine::test

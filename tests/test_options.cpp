@@ -81,7 +81,7 @@ TEST_CASE("options: every kind of value is read from flags") {
   program.run("DIR --flip --size 48x64 --frames 6 --optimizer sgd --normalize imagenet --workers auto --seed 12");
   const TrainOptions& o = program.options;
   CHECK(o.flip);
-  CHECK(o.size == engine::FrameSize{.width = 64, .height = 48});
+  CHECK(o.size == engine::FrameSize{.width = 48, .height = 64});
   CHECK(o.frames == 6);
   CHECK(o.optimizer == engine::OptimizerKind::sgd);
   CHECK(o.normalize.mean[2] == 0.406);
@@ -106,7 +106,8 @@ TEST_CASE("options: bad values are refused with what would be right") {
   CHECK(refused("--batch 2.5") == "--batch must be an integer from 1 to 65536, not '2.5'");
   CHECK(refused("--frames few") == "--frames must be an integer from 1 to 4096, or auto, not 'few'");
   CHECK(refused("--optimizer lion") == "--optimizer must be one of sgd, adam, adamw, not 'lion'");
-  CHECK(refused("--size 64x") == "--size must be HxW or one number, 8 to 4096, or auto, not '64x'");
+  CHECK(refused("--size 64x") ==
+        "--size must be one number, or WIDTHxHEIGHT such as 320x240, 8 to 4096, or auto, not '64x'");
   CHECK(refused("--normalize 1,2/3").starts_with("--normalize must be 0..1, "));
   CHECK(refused("--seed 99999999999999999999").starts_with("--seed must be an integer"));
 }
@@ -150,6 +151,7 @@ TEST_CASE("options: the resolved configuration reads back as itself") {
   CHECK(second.options.data == "a \"quoted\" folder");
   CHECK(second.options.normalize == first.options.normalize);
   CHECK(second.options.stride == 3);
+  CHECK(second.options.size == engine::FrameSize{.width = 48, .height = 64});
 }
 
 TEST_CASE("options: every option has help, and no name or key is used twice") {

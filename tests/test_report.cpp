@@ -53,11 +53,16 @@ TEST_CASE("report: the test's line and object") {
   CHECK(object.at("classes").at(1).at("precision").is_null());
 }
 
-TEST_CASE("report: replaced clips are told by name") {
+TEST_CASE("report: replaced clips are told by name, those left out by their number") {
   Dataset dataset;
   dataset.samples = {{"/x/a.mp4", 0, "a.mp4", 0}, {"/x/b.mp4", 0, "b.mp4", 0}};
   LoaderStats stats;
   CHECK(replaced_clips(stats, dataset).empty());
+  CHECK(left_out_clips(stats, dataset).empty());
   stats.bad.push_back({1, "cut off"});
   CHECK(replaced_clips(stats, dataset) == "warning: clip b.mp4 was replaced by another of its class: cut off\n");
+  stats.bad.push_back({0, "empty"});
+  stats.clips = 5;
+  CHECK(left_out_clips(stats, dataset) ==
+        "warning: 2 of 7 clips could not be read and are left out of the figures; the first: b.mp4: cut off\n");
 }

@@ -1,7 +1,9 @@
 #include <sys/file.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
+#include <regex>
 
 #include "engine/tensor.h"
 #include "program_run.h"
@@ -109,7 +111,10 @@ TEST_CASE("engine_train: --json prints one object a line") {
 
 TEST_CASE("engine_train: --dry-run writes nothing") {
   const std::string out = fixture().folder() / "dry";
-  CHECK(fixture().train({"--dry-run", "--out", out}).code == exit_code::kOk);
+  const Outcome outcome =
+      fixture().train({"--dry-run", "--size", "48x32", "--flip", "--flip-swap", "bars:discs", "--out", out});
+  CHECK(outcome.code == exit_code::kOk);
+  CHECK(outcome.err.find("input 1 frames of 48x32, rgb") != std::string::npos);
   CHECK(!fs::exists(out));
 }
 
@@ -118,7 +123,11 @@ TEST_CASE("engine_train: config, doctor and help need no data") {
   const Outcome config = run(folder, "engine_train", {"config", "--lr", "0.5"});
   CHECK(config.code == exit_code::kOk);
   CHECK(config.out.find("\nlr = 0.5\n") != std::string::npos);
-  CHECK(run(folder, "engine_train", {"doctor"}).out.find("threads") != std::string::npos);
+  const std::string report = run(folder, "engine_train", {"doctor"}).out;
+  CAPTURE(report);
+  CHECK(report.find("threads") != std::string::npos);
+  CHECK(std::regex_search(report, std::regex("\\nonednn +\\d+\\.\\d+\\.\\d+\\n")));
+  CHECK(std::regex_search(report, std::regex("\\nffmpeg +.+ \\(libavcodec \\d+\\.\\d+\\.\\d+\\)\\n")));
   const Outcome help = run(folder, "engine_train", {"--help"});
   CHECK(help.code == exit_code::kOk);
   CHECK(help.out.find("Examples:") < help.out.find("--label-smoothing"));
@@ -134,6 +143,8 @@ TEST_CASE("engine_train: data that cannot be used") {
   const std::string video = read_text(a_video());
   for (const char* name : {"cut/a/1.mp4", "cut/b/1.mp4"}) write_text(folder / name, video.substr(0, video.size() / 2));
   check_training_refused(folder / "cut", {}, exit_code::kData, "1.mp4");
+  for (const char* name : {"latin/a/1.mp4", "latin/b\xe9/1.mp4"}) write_text(folder / name, video);
+  check_training_refused(folder / "latin", {}, exit_code::kData, "b\\xe9\" is not UTF-8");
   write_text(folder / "single/a/1.mp4", video);
   check_training_refused(folder / "single", {}, exit_code::kData, "two classes");
 }
@@ -157,6 +168,7 @@ TEST_CASE("engine_train: wrong flags and settings") {
   check_training_refused(videos, {"--epoch", "3"}, exit_code::kUsage, "unknown flag --epoch; did you mean '--epochs'?");
   check_training_refused(videos, {"--lr", "-1"}, exit_code::kUsage, "--lr must be a number over 0");
   check_training_refused(videos, {"--model", "sora-cn"}, exit_code::kUsage, "did you mean 'sora-cnn'?");
+  check_training_refused(videos, {"--flip", "--flip-swap", "bras:discs"}, exit_code::kUsage, "did you mean 'bars'?");
   check_training_refused(videos, {"--device", "cuda"}, exit_code::kNoDevice, "--device cpu");
   write_text(folder / "train.toml", "[augment]\nfilp = true\n");
   check_training_refused(videos, {"-c", folder / "train.toml"}, exit_code::kUsage,
@@ -239,6 +251,30 @@ TEST_CASE("engine_predict: a table for people, and bad files among good ones") {
   const Outcome eval = fixture().predict({"eval", fixture().model(), fixture().videos()});
   CHECK(eval.out.find("mean class recall: ") != std::string::npos);
   CHECK(eval.out.find("(predicted)") != std::string::npos);
+}
+
+TEST_CASE("clips of an evaluation that cannot be read are left out of its figures, and counted") {
+  const TemporaryFolder folder;
+  const auto eval = [&] { return fixture().predict({"eval", fixture().model(), folder / "videos", "--json"}); };
+  fs::copy(fixture().videos(), folder / "videos", fs::copy_options::recursive);
+  const std::string bad = folder / "videos/test/discs/0000.mp4";
+  write_text(bad, "hello");
+  const std::string told =
+      "warning: 1 of 10 clips could not be read and are left out of the figures; the first: discs/";
+  const Outcome with = eval();
+  CHECK(with.code == exit_code::kOk);
+  CHECK(with.err.starts_with(told));
+  CHECK(std::ranges::count(with.err, '\n') == 1);
+  CHECK(nlohmann::json::parse(with.out).at("clips") == 9);
+  const Outcome trained = run(folder, "engine_train",
+                              {folder / "videos", "--epochs", "1", "--frames", "1", "--json", "--out", folder / "run"});
+  CHECK(trained.code == exit_code::kOk);
+  CHECK(trained.err.find(told) != std::string::npos);
+  CHECK(nlohmann::json::parse(last_line(trained.out)).at("clips") == 9);
+  fs::remove_all(folder / "videos/test/discs");
+  const Outcome without = eval();
+  CHECK(without.err.empty());
+  CHECK(without.out == with.out);
 }
 
 TEST_CASE("engine_predict: models that cannot be used") {

@@ -253,6 +253,33 @@ TEST_CASE("optimizer: weights decay, biases and frozen parameters do not") {
   }
 }
 
+TEST_CASE("data options: --flip-swap gives mirrored clips of two classes each other's label") {
+  TrainOptions options;
+  const auto labels = [&](const std::string& pair) {
+    options.flip_swap = pair;
+    return mirrored_labels(options, {"left", "right", "wave"});
+  };
+  const auto refusal = [&](const std::string& pair) -> std::string {
+    try {
+      labels(pair);
+    } catch (const Error& error) {
+      CHECK(error.code() == exit_code::kUsage);
+      return error.what();
+    }
+    return "nothing was thrown";
+  };
+  CHECK(labels("").empty());
+  CHECK(refusal("left:right") == "--flip-swap is about mirrored clips; add --flip");
+  options.flip = true;
+  CHECK(labels("left:right") == std::vector<int64_t>{1, 0, 2});
+  CHECK(labels("wave:left") == std::vector<int64_t>{2, 1, 0});
+  CHECK(refusal("lft:right") == "--flip-swap lft:right: the data have no class 'lft'; did you mean 'left'?");
+  CHECK(refusal("left:rihgt") == "--flip-swap left:rihgt: the data have no class 'rihgt'; did you mean 'right'?");
+  CHECK(refusal("left:banana") == "--flip-swap left:banana: the data have no class 'banana'");
+  for (const char* pair : {"left", "left:", ":right", "left:left", ":"})
+    CHECK(refusal(pair) == concat("--flip-swap must be A:B, the names of two classes, not '", pair, "'"));
+}
+
 TEST_CASE("data options: balanced class weights make every class count the same") {
   Dataset dataset;
   dataset.classes = {"a", "b", "c"};

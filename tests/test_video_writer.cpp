@@ -1,6 +1,5 @@
 #include <doctest/doctest.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
 #include <array>
 #include <csignal>
@@ -18,26 +17,12 @@ extern "C" {
 
 #include "engine/random.h"
 #include "io/video_writer.h"
+#include "tests/temporary_folder.h"
 
 namespace fs = std::filesystem;
 using namespace engine;
 
 namespace {
-
-class Folder {
- public:
-  Folder() {
-    std::string name = (fs::temp_directory_path() / "video_writer_XXXXXX").string();
-    REQUIRE(mkdtemp(name.data()) != nullptr);
-    path_ = name;
-  }
-  ~Folder() { fs::remove_all(path_); }
-  fs::path operator/(const char* name) const { return path_ / name; }
-  bool empty() const { return fs::is_empty(path_); }
-
- private:
-  fs::path path_;
-};
 
 std::string bytes_of(const fs::path& path) {
   std::ifstream file(path, std::ios::binary);
@@ -133,7 +118,7 @@ void write_plain(const fs::path& path, int width, int height, std::array<uint8_t
 }  // namespace
 
 TEST_CASE("a written video has its frames, size, rate and length") {
-  const Folder folder;
+  const TemporaryFolder folder;
   VideoWriter writer(folder / "a.mp4", 96, 64, 25);
   for (uint64_t i = 0; i < 31; ++i) writer.write(noise(96, 64, i));
   writer.finish();
@@ -148,7 +133,7 @@ TEST_CASE("a written video has its frames, size, rate and length") {
 }
 
 TEST_CASE("colours follow the matrix that the file is tagged with") {
-  const Folder folder;
+  const TemporaryFolder folder;
   // Y, U, V of red in limited range: ITU-R BT.601-7 and BT.709-6, section 3.
   write_plain(folder / "small.mp4", 64, 64, {255, 0, 0}, 2);
   const Video small = decoded(folder / "small.mp4");
@@ -164,7 +149,7 @@ TEST_CASE("colours follow the matrix that the file is tagged with") {
 }
 
 TEST_CASE("the same frames give the same bytes") {
-  const Folder folder;
+  const TemporaryFolder folder;
   for (const char* name : {"a.mp4", "b.mp4"}) {
     VideoWriter writer(folder / name, 64, 48, 12);
     for (uint64_t i = 0; i < 20; ++i) writer.write(noise(64, 48, i));
@@ -175,20 +160,20 @@ TEST_CASE("the same frames give the same bytes") {
 }
 
 TEST_CASE("an unfinished video leaves nothing behind") {
-  const Folder folder;
+  const TemporaryFolder folder;
   {
     VideoWriter writer(folder / "a.mp4", 64, 48, 12);
     writer.write(noise(64, 48, 0));
     CHECK_FALSE(fs::exists(folder / "a.mp4"));
-    CHECK_FALSE(folder.empty());
+    CHECK_FALSE(folder.names().empty());
   }
-  CHECK(folder.empty());
+  CHECK(folder.names().empty());
   CHECK_THROWS_AS(VideoWriter(folder / "a.mp4", 64, 48, 12).finish(), Error);
-  CHECK(folder.empty());
+  CHECK(folder.names().empty());
 }
 
 TEST_CASE("sizes, rates and options that make no sense are refused") {
-  const Folder folder;
+  const TemporaryFolder folder;
   const auto code = [&](int width, int height, int fps, const VideoWriterOptions& options = {}) {
     return error_code_of([&] { VideoWriter(folder / "a.mp4", width, height, fps, options); });
   };
@@ -199,23 +184,23 @@ TEST_CASE("sizes, rates and options that make no sense are refused") {
   CHECK(code(64, 32768, 12) == exit_code::kUsage);
   CHECK(code(64, 64, 0) == exit_code::kUsage);
   CHECK(code(64, 64, 12, {.crf = 52}) == exit_code::kUsage);
-  CHECK(folder.empty());
+  CHECK(folder.names().empty());
   VideoWriter writer(folder / "a.mp4", 64, 64, 12);
   CHECK_THROWS_AS(writer.write(noise(64, 62, 0)), Error);
 }
 
 TEST_CASE("a place that cannot be written to is a storage error") {
-  const Folder folder;
+  const TemporaryFolder folder;
   std::ofstream(folder / "file") << "text";
-  CHECK(error_code_of([&] { VideoWriter(folder / "file" / "a.mp4", 64, 64, 12); }) == exit_code::kStorage);
-  CHECK(error_code_of([&] { VideoWriter(folder / "missing" / "a.mp4", 64, 64, 12); }) == exit_code::kStorage);
+  CHECK(error_code_of([&] { VideoWriter(folder / "file/a.mp4", 64, 64, 12); }) == exit_code::kStorage);
+  CHECK(error_code_of([&] { VideoWriter(folder / "missing/a.mp4", 64, 64, 12); }) == exit_code::kStorage);
   fs::create_directory(folder / "taken.mp4");
   CHECK(error_code_of([&] { write_plain(folder / "taken.mp4", 64, 64, {1, 2, 3}, 1); }) == exit_code::kStorage);
   CHECK_FALSE(fs::exists(folder / ".tmp-taken.mp4"));
 }
 
 TEST_CASE("storage that runs full is a storage error and leaves nothing") {
-  const Folder folder;
+  const TemporaryFolder folder;
   rlimit before{};
   REQUIRE(getrlimit(RLIMIT_FSIZE, &before) == 0);
   const auto previous = std::signal(SIGXFSZ, SIG_IGN);
@@ -229,5 +214,5 @@ TEST_CASE("storage that runs full is a storage error and leaves nothing") {
   setrlimit(RLIMIT_FSIZE, &before);
   std::signal(SIGXFSZ, previous);
   CHECK(code == exit_code::kStorage);
-  CHECK(folder.empty());
+  CHECK(folder.names().empty());
 }

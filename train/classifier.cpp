@@ -65,8 +65,8 @@ int64_t input_channels(const Preprocessing& preprocessing) {
   return preprocessing.input == "rgb+diff" ? 2 * kColours : kColours;
 }
 
-Tensor network_input(const Tensor& frames, const Preprocessing& preprocessing) {
-  const Tensor x = normalize_frames(frames, in_bytes(preprocessing.mean), in_bytes(preprocessing.deviation));
+Tensor network_input(const Tensor& frames, const Preprocessing& preprocessing, DType dtype) {
+  const Tensor x = normalize_frames(frames, in_bytes(preprocessing.mean), in_bytes(preprocessing.deviation), dtype);
   if (!sees_differences(preprocessing)) return x;
   const Tensor later = clip_frames(x, 1);
   const Tensor difference = sub(later, clip_frames(x, 0));
@@ -90,6 +90,12 @@ Classifier Classifier::load(const std::string& path) {
     if (error.code() == exit_code::kCheckpoint) throw;
     throw Error(concat("checkpoint '", path, "': ", error.what()), exit_code::kCheckpoint);
   }
+}
+
+void Classifier::move_to(Device device, DType compute) {
+  network_->to(device);
+  network_->to(compute);
+  compute_ = compute;
 }
 
 ModelFile Classifier::file() const {

@@ -13,9 +13,10 @@ namespace engine {
 int64_t frames_to_read(const Preprocessing& preprocessing);
 // Channels of the network's input: 3 for rgb and diff, 6 for rgb+diff.
 int64_t input_channels(const Preprocessing& preprocessing);
-// u8 frames (N, frames_to_read, H, W, 3) -> what the network takes, f32 (N, frames, H, W, input_channels). Frame t of a
-// difference is frame t + 1 minus frame t, after normalisation; rgb+diff puts it behind the later frame's colours.
-Tensor network_input(const Tensor& frames, const Preprocessing& preprocessing);
+// u8 frames (N, frames_to_read, H, W, 3) -> what the network takes, (N, frames, H, W, input_channels) of type `dtype`.
+// Frame t of a difference is frame t + 1 minus frame t, after normalisation; rgb+diff puts it behind the later frame's
+// colours.
+Tensor network_input(const Tensor& frames, const Preprocessing& preprocessing, DType dtype = DType::f32);
 
 class Classifier {
  public:
@@ -24,8 +25,16 @@ class Classifier {
   // From a file. Throws as load_model() and load_into().
   static Classifier load(const std::string& path);
 
-  // u8 frames (N, frames_to_read, H, W, 3) -> logits (N, classes).
-  Tensor logits(const Tensor& frames) { return (*network_)(network_input(frames, description_.preprocessing)); }
+  // u8 frames (N, frames_to_read, H, W, 3) on the network's device -> logits (N, classes).
+  Tensor logits(const Tensor& frames) {
+    return (*network_)(network_input(frames, description_.preprocessing, compute_));
+  }
+  // Moves the network, to compute there in f32 or bf16. Before a trainer is made.
+  void move_to(Device device, DType compute);
+  Device device() const { return network_->parameters().front().tensor.device(); }
+  // What the network's input is made as. A trainer that computes in bf16 sets it; its parameters' masters are the
+  // trainer's.
+  void set_compute(DType dtype) { compute_ = dtype; }
   // With the tensors as they are now.
   ModelFile file() const;
 
@@ -37,6 +46,7 @@ class Classifier {
  private:
   ModelFile description_;  // without tensors
   std::shared_ptr<layers::Module> network_;
+  DType compute_ = DType::f32;
 };
 
 }  // namespace engine

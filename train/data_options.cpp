@@ -1,5 +1,11 @@
 #include "train/data_options.h"
 
+#include <algorithm>
+#include <numeric>
+
+#include "io/text.h"
+#include "train/cli.h"
+
 namespace engine {
 namespace {
 
@@ -48,10 +54,32 @@ LoaderOptions evaluation_loader(const Preprocessing& preprocessing, int64_t work
           .workers = static_cast<int>(workers),
           .training = false,
           .shuffle = false,
+          .on_bad = BadClip::leave_out,
           .source = {}};
 }
 
-LoaderOptions training_loader(const TrainOptions& options) {
+std::vector<int64_t> mirrored_labels(const TrainOptions& options, const std::vector<std::string>& classes) {
+  const auto refuse = [](const std::string& why) { throw Error("--flip-swap " + why, exit_code::kUsage); };
+  const std::string& pair = options.flip_swap;
+  if (pair.empty()) return {};
+  if (!options.flip) refuse("is about mirrored clips; add --flip");
+  const size_t colon = std::min(pair.find(':'), pair.size());
+  const std::string first = pair.substr(0, colon), second = pair.substr(std::min(colon + 1, pair.size()));
+  if (first.empty() || second.empty() || first == second)
+    refuse(concat("must be A:B, the names of two classes, not '", escaped(pair), "'"));
+  const auto label_of = [&](const std::string& name) {
+    const auto found = std::ranges::find(classes, name);
+    if (found == classes.end())
+      refuse(concat(escaped(pair), ": the data have no class '", escaped(name), "'", did_you_mean(name, classes)));
+    return static_cast<size_t>(found - classes.begin());
+  };
+  std::vector<int64_t> labels(classes.size());
+  std::iota(labels.begin(), labels.end(), 0);
+  std::swap(labels[label_of(first)], labels[label_of(second)]);
+  return labels;
+}
+
+LoaderOptions training_loader(const TrainOptions& options, const std::vector<std::string>& classes) {
   ClipOptions clip = clip_options(preprocessing(options));
   clip.min_scale = options.min_scale;
   clip.max_scale = options.max_scale;
@@ -61,6 +89,7 @@ LoaderOptions training_loader(const TrainOptions& options) {
           .batch = static_cast<int>(options.batch),
           .workers = static_cast<int>(*options.workers),
           .seed = static_cast<uint64_t>(options.seed),
+          .mirrored_labels = mirrored_labels(options, classes),
           .source = {}};
 }
 

@@ -15,8 +15,13 @@ SplitOptions split_options(const TrainOptions& options);
 Preprocessing preprocessing(const TrainOptions& options);
 // How clips are read when a model is applied: nothing is drawn.
 ClipOptions clip_options(const Preprocessing& preprocessing);
+// In order, each clip once or, where it cannot be decoded, not at all.
 LoaderOptions evaluation_loader(const Preprocessing& preprocessing, int64_t workers);
-LoaderOptions training_loader(const TrainOptions& options);
+// The label of a mirrored clip in place of each label, by options.flip_swap; empty where that is. Throws Error (kUsage)
+// when it does not name two of the classes, or without options.flip.
+std::vector<int64_t> mirrored_labels(const TrainOptions& options, const std::vector<std::string>& classes);
+// `classes` are those of the data. Throws as mirrored_labels().
+LoaderOptions training_loader(const TrainOptions& options, const std::vector<std::string>& classes);
 
 // Weights for the loss that make every class count the same: samples / (classes x samples of the class); classes
 // without samples get 0. (classes) f32; the mean over the samples is 1.

@@ -7,6 +7,8 @@
 #include <fstream>
 #include <thread>
 
+#include "io/video.h"
+
 namespace fs = std::filesystem;
 
 namespace engine {
@@ -67,8 +69,8 @@ std::string doctor_report(const TrainOptions& options) {
   const auto line = [](const char* name, const std::string& value) { return fmt::format("{:<10} {}\n", name, value); };
   return line("processor", processor()) + line("vectors", vector_instructions()) +
          line("threads", fmt::format("{} of {} cores", cpu_threads(), std::thread::hardware_concurrency())) +
-         line("memory", memory()) + line("cuda", cuda()) +
-         line("output", free_space(options.out.empty() ? "runs" : options.out));
+         line("memory", memory()) + line("cuda", cuda()) + line("onednn", onednn_version()) +
+         line("ffmpeg", ffmpeg_version()) + line("output", free_space(options.out.empty() ? "runs" : options.out));
 }
 
 }  // namespace engine

@@ -7,7 +7,8 @@
 
 namespace engine {
 
-// Lines "name  value": processor, vector instructions, threads, memory, devices, space where runs are written.
+// Lines "name  value": processor, vector instructions, threads, memory, devices, versions of libraries, space where
+// runs are written.
 std::string doctor_report(const TrainOptions& options);
 
 }  // namespace engine

@@ -11,9 +11,9 @@ Tensor evaluate_clips(Classifier& classifier, const Tensor& frames) {
   const bool was_training = classifier.network().training();
   classifier.network().eval();
   const auto classes = static_cast<int64_t>(classifier.classes().size());
-  const Tensor logits = Tensor::empty({frames.size(0), classes});
+  const Tensor logits = Tensor::empty({frames.size(0), classes}), here = frames.to(classifier.device());
   for (int64_t n = 0; n < frames.size(0); ++n)
-    logits.slice(n, n + 1).copy_from(classifier.logits(frames.slice(n, n + 1)));
+    logits.slice(n, n + 1).copy_from(classifier.logits(here.slice(n, n + 1)));
   classifier.network().train(was_training);
   return logits;
 }

@@ -14,7 +14,8 @@ namespace engine {
 // summation for another batch size, and a clip's result must not depend on its company.
 Tensor evaluate_clips(Classifier& classifier, const Tensor& frames);
 
-// Over all clips of the loader. `proceed` is asked after each batch; false ends the evaluation early.
+// Over all clips that the loader gives: one made with evaluation_loader() (train/data_options.h) leaves out those that
+// cannot be decoded. `proceed` is asked after each batch; false ends the evaluation early.
 Metrics evaluate(Classifier& classifier, Loader& clips, const std::function<bool()>& proceed = {});
 
 }  // namespace engine

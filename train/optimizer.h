@@ -37,8 +37,8 @@ class Optimizer {
   const ParameterArena& arena_;
   OptimizerOptions options_;
   StepScalars scalars_;
-  Tensor squared_norm_;
-  Tensor first_moment_, second_moment_;  // like the gradients; undefined where the rule has none
+  Tensor squared_norms_, squared_norm_;  // of every trained group, and of all
+  Tensor first_moment_, second_moment_;  // like the trained values; undefined where the rule has none
 };
 
 }  // namespace engine

@@ -93,9 +93,9 @@ void declare_clips(OptionTable& table, TrainOptions& o) {
       o.sampling, words({"uniform", "dense"}));
   table.integer({"stride", "clip.stride", "N", "dense: from one frame to the next, in frames of the video"}, o.stride,
                 {.low = 1, .high = 4096});
-  table.custom({"size", "clip.size", "HxW", "Height and width that frames are scaled to"},
-               "HxW or one number, 8 to 4096, or auto", set_or_auto(o.size, parse_frame_size),
-               [&o] { return o.size ? fmt::format("{}x{}", o.size->height, o.size->width) : std::string("auto"); });
+  table.custom({"size", "clip.size", "WIDTHxHEIGHT", "Pixels that frames are scaled to; one number: both sides"},
+               "one number, or WIDTHxHEIGHT such as 320x240, 8 to 4096, or auto", set_or_auto(o.size, parse_frame_size),
+               [&o] { return o.size ? fmt::format("{}x{}", o.size->width, o.size->height) : std::string("auto"); });
   table.choice(
       {"input", "clip.input", "WHAT", "What the model sees: colours, differences of neighbouring frames, or both"},
       o.input, words({"rgb", "diff", "rgb+diff"}));
@@ -116,6 +116,10 @@ void declare_augmentation(OptionTable& table, TrainOptions& o) {
                  "Mirror half of the clips left to right; wrong where left and right differ "
                  "in meaning"},
                 o.flip);
+  table.text({"flip-swap", "augment.flip_swap", "A:B",
+              "Two classes that mirroring turns into each other, such as left:right: mirrored clips of one get the "
+              "label of the other"},
+             o.flip_swap);
   table.boolean({"random-crop", "augment.random_crop", "", "Cut clips at a random place instead of the centre"},
                 o.random_crop);
   table.number({"min-scale", "augment.min_scale", "X", "Enlarge clips by a random factor, at least this"}, o.min_scale,
@@ -170,6 +174,10 @@ void declare_run(OptionTable& table, TrainOptions& o) {
                 o.workers, {.low = 0, .high = 1024});
   table.choice({"device", "run.device", "NAME", "Where to compute"}, o.device,
                {{"auto", DeviceChoice::automatic}, {"cpu", DeviceChoice::cpu}, {"cuda", DeviceChoice::cuda}});
+  table.choice(
+      {"precision", "run.precision", "NAME", "What products are computed in; auto: bf16 on CUDA, f32 on the CPU"},
+      o.precision,
+      {{"auto", Precision::automatic}, {"f32", Precision::f32}, {"tf32", Precision::tf32}, {"bf16", Precision::bf16}});
   table.choice({"progress", "run.progress", "HOW", "auto: a bar on a terminal, else lines"}, o.progress,
                {{"auto", ProgressMode::automatic},
                 {"bar", ProgressMode::bar},
@@ -204,14 +212,31 @@ void resolve(TrainOptions& options, FrameSize source) {
   if (!options.workers) options.workers = std::clamp<int64_t>(cores / 2, 1, 8);
 }
 
+Device resolve(DeviceChoice choice) {
+  constexpr Device kCuda{DeviceType::cuda, 0};
+  if (choice == DeviceChoice::cpu) return kCpu;
+  const std::string reason = cuda_unavailable_reason();
+  if (reason.empty()) return kCuda;
+  if (choice == DeviceChoice::automatic) return kCpu;
+  throw Error(concat("device cuda: ", reason, "; use --device cpu"), exit_code::kNoDevice);
+}
+
+DType resolve(Precision precision, Device device) {
+  if (precision == Precision::tf32 && device == kCpu)
+    throw Error("precision tf32 is a mode of CUDA devices; use --precision f32 on the CPU", exit_code::kUsage);
+  set_f32_products(precision == Precision::tf32 ? F32Products::tf32 : F32Products::strict);
+  if (precision == Precision::automatic) return device == kCpu ? DType::f32 : DType::bf16;
+  return precision == Precision::bf16 ? DType::bf16 : DType::f32;
+}
+
 std::optional<FrameSize> parse_frame_size(const std::string& text) {
   const size_t cross = text.find('x');
-  const auto height = parse<int>(std::string_view(text).substr(0, cross));
-  const auto width = cross == std::string::npos ? height : parse<int>(std::string_view(text).substr(cross + 1));
+  const auto width = parse<int>(std::string_view(text).substr(0, cross));
+  const auto height = cross == std::string::npos ? width : parse<int>(std::string_view(text).substr(cross + 1));
   const auto fits = [](const std::optional<int>& side) {
     return side && *side >= kSmallestSide && *side <= kLargestSide;
   };
-  if (!fits(height) || !fits(width)) return std::nullopt;
+  if (!fits(width) || !fits(height)) return std::nullopt;
   return FrameSize{.width = *width, .height = *height};
 }
 

@@ -16,6 +16,9 @@ namespace engine {
 
 enum class ClassWeights { none, automatic };
 enum class DeviceChoice { automatic, cpu, cuda };
+// What products are computed in: f32; f32 with factors rounded to TF32 on tensor cores; bf16 activations and products
+// with f32 sums, statistics and master weights.
+enum class Precision { automatic, f32, tf32, bf16 };
 
 // Of pixel values 0..1: the mean is taken off, then it is divided by the deviation.
 struct Normalization {
@@ -37,6 +40,7 @@ struct TrainOptions {
 
   // Augmentation
   bool flip = false, random_crop = false;
+  std::string flip_swap;  // "a:b"
   double min_scale = 1.0, max_scale = 1.0;
 
   // Model
@@ -58,6 +62,7 @@ struct TrainOptions {
   int64_t seed = 0;
   std::optional<int64_t> threads, workers;
   DeviceChoice device = DeviceChoice::automatic;
+  Precision precision = Precision::automatic;
   ProgressMode progress = ProgressMode::automatic;
   bool json = false, force = false, dry_run = false;
 };
@@ -69,7 +74,14 @@ void declare(OptionTable& table, TrainOptions& options);
 // size of the data's pictures, 0 x 0 when it is not known; frames are not enlarged.
 void resolve(TrainOptions& options, FrameSize source);
 
-// "64" or "48x64" (height x width).
+// The device that is meant: cuda where it is chosen, or where automatic finds one. Throws Error (exit code 69) where
+// cuda is chosen and cannot be used.
+Device resolve(DeviceChoice choice);
+// bf16 on CUDA and f32 on the CPU where automatic; sets f32_products(). Throws Error (exit code 64) for tf32 on the
+// CPU.
+DType resolve(Precision precision, Device device);
+
+// "64" or "320x240" (width x height), sides of 8 to 4096.
 std::optional<FrameSize> parse_frame_size(const std::string& text);
 // "0..1", "-1..1", "imagenet", or "r,g,b/r,g,b": mean and deviation of pixel values 0..1.
 std::optional<Normalization> parse_normalization(const std::string& text);

@@ -169,7 +169,7 @@ int evaluate_data(const EvaluateOptions& options) {
   check_classes(classifier, part, options.model);
   Loader clips(part, evaluation_loader(classifier.description().preprocessing, options.workers));
   const Metrics metrics = evaluate(classifier, clips);
-  print_err(replaced_clips(clips.stats(), part));
+  print_err(left_out_clips(clips.stats(), part));
   if (options.json) {
     print_out(metrics_json(name, metrics, classifier.classes()) + "\n");
     return exit_code::kOk;

@@ -97,4 +97,12 @@ std::string replaced_clips(const LoaderStats& stats, const Dataset& dataset) {
   return text;
 }
 
+std::string left_out_clips(const LoaderStats& stats, const Dataset& dataset) {
+  if (stats.bad.empty()) return "";
+  const LoaderStats::Bad& first = stats.bad.front();
+  return fmt::format("warning: {} of {} clips could not be read and are left out of the figures; the first: {}: {}\n",
+                     stats.bad.size(), stats.bad.size() + static_cast<size_t>(stats.clips),
+                     dataset.samples[static_cast<size_t>(first.item)].name, first.why);
+}
+
 }  // namespace engine

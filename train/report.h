@@ -25,5 +25,8 @@ std::string training_curves(const std::vector<EpochReport>& epochs, bool unicode
 
 // A line for every clip that could not be read and had its place taken by another of its class.
 std::string replaced_clips(const LoaderStats& stats, const Dataset& dataset);
+// One line that counts the clips that could not be read and are not in the figures, and names the first; empty when
+// there are none.
+std::string left_out_clips(const LoaderStats& stats, const Dataset& dataset);
 
 }  // namespace engine

@@ -22,12 +22,15 @@ void say(fmt::format_string<Parts...> format, Parts&&... parts) {
   print_err(fmt::format(format, std::forward<Parts>(parts)...) + "\n");
 }
 
-void check_device(DeviceChoice device) {
-  if (device != DeviceChoice::cuda) return;
-  const std::string reason = cuda_unavailable_reason();
-  throw Error(reason.empty() ? "device cuda: training on it is not available in this version; use --device cpu"
-                             : concat("device cuda: ", reason, "; use --device cpu"),
-              exit_code::kNoDevice);
+// "cpu", "cpu (no CUDA: ...)" where a device was looked for, or "cuda:0"; with what it computes in.
+std::string place(const TrainOptions& options, Device device) {
+  std::string text = concat(device);
+  if (device == kCpu && options.device == DeviceChoice::automatic && kWithCuda)
+    text += concat(" (no CUDA: ", cuda_unavailable_reason(), ")");
+  const char* precision = options.precision == Precision::tf32                ? "tf32"
+                          : resolve(options.precision, device) == DType::bf16 ? "bf16"
+                                                                              : "f32";
+  return concat(text, ", ", precision);
 }
 
 ModelFile describe(const TrainOptions& options, const Dataset& dataset) {
@@ -43,12 +46,13 @@ ModelFile describe(const TrainOptions& options, const Dataset& dataset) {
 // One run in one folder.
 class Session {
  public:
-  Session(const TrainOptions& options, const Splits& splits, Classifier& classifier, const std::string& folder)
+  Session(const TrainOptions& options, const Splits& splits, const LoaderOptions& training, Classifier& classifier,
+          const std::string& folder)
       : options_(options),
         splits_(splits),
         classifier_(classifier),
         folder_(folder, options.force),
-        training_(splits.train, training_loader(options)),
+        training_(splits.train, training),
         trainer_(classifier, trainer_options()) {}
 
   int run(const std::string& config);
@@ -90,6 +94,8 @@ TrainerOptions Session::trainer_options() const {
   if (options_.class_weights == ClassWeights::automatic) trainer.class_weights = balanced_class_weights(splits_.train);
   trainer.seed = static_cast<uint64_t>(options_.seed);
   trainer.clips = &splits_.train;
+  trainer.device = resolve(options_.device);
+  trainer.compute = resolve(options_.precision, trainer.device);
   return trainer;
 }
 
@@ -127,14 +133,14 @@ void Session::after_epoch(const EpochReport& report) {
 
 void Session::warn_about_data(const EpochReport& report) const {
   print_err(replaced_clips(training_.stats(), splits_.train));
-  if (validation_) print_err(replaced_clips(validation_->stats(), splits_.val));
+  if (validation_) print_err(left_out_clips(validation_->stats(), splits_.val));
   const double part = training_.stats().wait_seconds / std::max(report.seconds, 1e-9);
   if (part > kMuchWaiting)
     say("warning: {:.0f} % of the epoch went into waiting for clips; try more --workers or smaller videos", 100 * part);
 }
 
 void Session::save(const std::string& path, int64_t epoch) const {
-  ModelFile file = classifier_.file();
+  ModelFile file = trainer_.file();
   file.epoch = epoch;
   file.step = trainer_.steps();
   file.best_metric = best_accuracy_;
@@ -154,9 +160,11 @@ int Session::save_and_stop(int64_t finished_epochs) const {
 
 int Session::test(int64_t best_epoch) const {
   Classifier best = Classifier::load(folder_.best_model());
+  const Device device = resolve(options_.device);
+  best.move_to(device, resolve(options_.precision, device));
   Loader clips(splits_.test, evaluation_loader(best.description().preprocessing, *options_.workers));
   const Metrics metrics = evaluate(best, clips, [] { return StopSignals::received() == 0; });
-  print_err(replaced_clips(clips.stats(), splits_.test));
+  print_err(left_out_clips(clips.stats(), splits_.test));
   if (const int signal = StopSignals::received(); signal != 0) {
     say("stopped by {} in the test; the models of all epochs are saved", signal_name(signal));
     return stop_exit_code(signal);
@@ -175,8 +183,9 @@ void announce(const TrainOptions& options, const Splits& splits, Classifier& cla
       splits.val.samples.size(), splits.test.samples.size(), splits.train.classes.size());
   if (!splits.how.empty()) say("        {}", splits.how);
   say("model   {}: {} parameters; input {} frames of {}x{}, {}", options.model, classifier.network().parameter_count(),
-      *options.frames, options.size->height, options.size->width, options.input);
-  say("run     {}; seed {}; cpu, threads {}, workers {}", folder, options.seed, *options.threads, *options.workers);
+      *options.frames, options.size->width, options.size->height, options.input);
+  say("run     {}; seed {}; {}, threads {}, workers {}", folder, options.seed, place(options, resolve(options.device)),
+      *options.threads, *options.workers);
 }
 
 }  // namespace
@@ -185,16 +194,17 @@ int train(TrainOptions& options, const OptionTable& table) {
   if (options.data.empty())
     throw Error("no data given: engine_train DATA, where DATA is a folder with a folder of videos per class, or a list",
                 exit_code::kUsage);
-  check_device(options.device);
+  resolve(options.precision, resolve(options.device));
   const Splits splits = open_splits(options.data, split_options(options));
   resolve(options, picture_size(splits.train));
   set_cpu_threads(static_cast<int>(*options.threads));
+  const LoaderOptions training = training_loader(options, splits.train.classes);
   Classifier classifier(describe(options, splits.train));
   const std::string folder = options.out.empty() ? default_run_folder(options.data, options.model) : options.out;
   options.out = folder;
   announce(options, splits, classifier, folder);
   if (options.dry_run) return exit_code::kOk;
-  return Session(options, splits, classifier, folder).run(table.to_toml());
+  return Session(options, splits, training, classifier, folder).run(table.to_toml());
 }
 
 }  // namespace engine

@@ -1,6 +1,7 @@
 #include "train/trainer.h"
 
 #include <cmath>
+#include <utility>
 
 #include "engine/ops.h"
 #include "engine/random.h"
@@ -10,16 +11,18 @@ namespace engine {
 namespace {
 
 constexpr int64_t kMostSkippedInARow = 3;
+constexpr int64_t kPendingOnDevice = 16;  // so that reading the losses seldom waits
+constexpr int64_t kWarmUpSteps = 2;
 
-std::string clip_names(const Batch& batch, const Dataset* clips) {
+std::string clip_names(const std::vector<int64_t>& items, const Dataset* clips) {
   constexpr size_t kMost = 3;
   std::string text;
-  for (size_t i = 0; i < batch.items.size() && i < kMost; ++i) {
-    const int64_t item = batch.items[i];
+  for (size_t i = 0; i < items.size() && i < kMost; ++i) {
+    const int64_t item = items[i];
     text += i > 0 ? ", " : "";
     text += clips != nullptr ? clips->samples[static_cast<size_t>(item)].name : std::to_string(item);
   }
-  return batch.items.size() > kMost ? text + ", ..." : text;
+  return items.size() > kMost ? text + ", ..." : text;
 }
 
 bool all_finite(const Tensor& arena) {
@@ -27,6 +30,12 @@ bool all_finite(const Tensor& arena) {
   const Tensor sum = Tensor::zeros({1}, arena.dtype(), arena.device());
   sum_of_squares(arena, sum);
   return std::isfinite(sum.item());
+}
+
+// For the arena: where the network computes in bf16, which parameters do not.
+ParameterArena::NamePredicate stays_f32(const layers::Module& network, DType compute) {
+  if (compute != DType::bf16) return {};
+  return [names = network.full_precision()](const std::string& name) { return names.contains(name); };
 }
 
 bool better(const EpochReport& report, const EpochReport& best) {
@@ -38,33 +47,91 @@ bool better(const EpochReport& report, const EpochReport& best) {
 }  // namespace
 
 Trainer::Trainer(Classifier& classifier, TrainerOptions options)
-    : classifier_(classifier),
+    : classifier_((classifier.network().to(options.device), classifier)),
       options_(std::move(options)),
-      arena_(classifier.network().parameters(), classifier.network().buffers()),
-      optimizer_(arena_, options_.optimizer) {
+      arena_(classifier.network().parameters(), classifier.network().buffers(), {},
+             stays_f32(classifier.network(), options_.compute)),
+      optimizer_(arena_, options_.optimizer),
+      losses_(Tensor::zeros({most_pending()}, DType::f32, options_.device)),
+      skips_(Tensor::zeros_like(losses_)) {
+  classifier_.set_compute(options_.compute);
+  if (options_.class_weights) options_.class_weights = options_.class_weights.to(options_.device);
   StepRandom::current().set_seed(options_.seed);
 }
 
-StepResult Trainer::step(const Batch& batch) {
-  optimizer_.begin_step(steps_ + 1, learning_rate());
+int64_t Trainer::most_pending() const { return options_.device == kCpu ? 1 : kPendingOnDevice; }
+
+Tensor Trainer::compute(const Tensor& frames, const Tensor& labels) {
   StepRandom::current().begin_step(optimizer_.scalars().step);
-  classifier_.network().train();
   arena_.zero_grad();
-  const Tensor logits = classifier_.logits(batch.frames);
+  const Tensor logits = classifier_.logits(frames);
   const CrossEntropy objective{.label_smoothing = options_.label_smoothing};
-  const Tensor loss = cross_entropy(logits, batch.labels, objective, options_.class_weights);
+  const Tensor loss = cross_entropy(logits, labels, objective, options_.class_weights);
   loss.backward();
   optimizer_.update();
+  return loss.detach();
+}
+
+Tensor Trainer::compute_on_device(const Batch& batch) {
+  if (!frames_) {
+    frames_.emplace(Tensor::empty(batch.frames.shape(), batch.frames.dtype(), options_.device));
+    labels_.emplace(Tensor::empty(batch.labels.shape(), batch.labels.dtype(), options_.device));
+  }
+  if (batch.frames.shape() != frames_->target().shape())  // the last batch of an epoch may be smaller
+    return compute(batch.frames.to(options_.device), batch.labels.to(options_.device));
+  (*frames_)(batch.frames);
+  (*labels_)(batch.labels);
+  if (!options_.record || !can_record(options_.device) || warm_up_steps_ < kWarmUpSteps) {
+    ++warm_up_steps_;
+    return compute(frames_->target(), labels_->target());
+  }
+  if (!recording_)
+    recording_ =
+        record_work(options_.device, [this] { recorded_loss_ = compute(frames_->target(), labels_->target()); });
+  recording_->replay();
+  return recorded_loss_;
+}
+
+void Trainer::queue(const Batch& batch) {
+  const int64_t place = pending();
+  ENGINE_CHECK(place < most_pending(), "Trainer::queue: ", place, " steps are queued; call results() first");
+  optimizer_.begin_step(steps_ + 1, learning_rate());
+  classifier_.network().train();
+  const Tensor loss = options_.device == kCpu ? compute(batch.frames, batch.labels) : compute_on_device(batch);
+  losses_.slice(place, place + 1).copy_from(loss.reshape({1}));
+  skips_.slice(place, place + 1).copy_from(optimizer_.scalars().skip);
+  pending_.push_back(batch.items);
   ++steps_;
-  const StepResult result{.loss = loss.item(), .skipped = optimizer_.skipped()};
-  skipped_ += result.skipped ? 1 : 0;
-  skipped_in_a_row_ = result.skipped ? skipped_in_a_row_ + 1 : 0;
-  if (skipped_in_a_row_ > kMostSkippedInARow)
-    throw Error(concat("training diverged at step ", steps_, " (clips ", clip_names(batch, options_.clips),
-                       "): the loss is ", result.loss, " and the gradients of ", skipped_in_a_row_,
-                       " steps in a row are not finite; try a smaller --lr or --clip-norm"),
-                exit_code::kNotFinite);
-  return result;
+}
+
+std::vector<StepResult> Trainer::results() {
+  const Tensor losses = losses_.to(kCpu), skips = skips_.to(kCpu);
+  const auto pending = std::exchange(pending_, {});
+  std::vector<StepResult> results;
+  for (size_t i = 0; i < pending.size(); ++i) {
+    const StepResult result{.loss = losses.values<float>()[i], .skipped = skips.values<float>()[i] != 0};
+    skipped_ += result.skipped ? 1 : 0;
+    skipped_in_a_row_ = result.skipped ? skipped_in_a_row_ + 1 : 0;
+    if (skipped_in_a_row_ > kMostSkippedInARow)
+      throw Error(
+          concat("training diverged at step ", steps_ - static_cast<int64_t>(pending.size() - 1 - i), " (clips ",
+                 clip_names(pending[i], options_.clips), "): the loss is ", result.loss, " and the gradients of ",
+                 skipped_in_a_row_, " steps in a row are not finite; try a smaller --lr or --clip-norm"),
+          exit_code::kNotFinite);
+    results.push_back(result);
+  }
+  return results;
+}
+
+StepResult Trainer::step(const Batch& batch) {
+  queue(batch);
+  return results().back();
+}
+
+ModelFile Trainer::file() const {
+  ModelFile file = classifier_.file();
+  for (NamedTensor& each : file.tensors) each.tensor = arena_.master(each.tensor);
+  return file;
 }
 
 bool Trainer::finite() const { return all_finite(arena_.values()) && all_finite(arena_.buffers()); }
@@ -81,16 +148,12 @@ class Epoch {
   bool run(const std::function<bool()>& proceed) {
     Batch batch;
     while (!at_limit() && clips_.next(batch)) {
-      const StepResult result = trainer_.step(batch);
-      const int64_t count = batch.labels.size(0);
-      if (!result.skipped) {
-        loss_sum_ += result.loss * static_cast<double>(count);
-        learned_ += count;
-      }
-      seen_ += count;
-      progress_.update(++steps_, seen_, mean_loss());
-      if (proceed && !proceed()) return false;
+      trainer_.queue(batch);
+      counts_.push_back(batch.labels.size(0));
+      if (trainer_.pending() == trainer_.most_pending()) collect();
+      if (proceed && !proceed()) return collect(), false;
     }
+    collect();
     return true;
   }
 
@@ -99,12 +162,27 @@ class Epoch {
   int64_t seen() const { return seen_; }
 
  private:
+  // Takes in the results of the steps that are queued.
+  void collect() {
+    const std::vector<StepResult> results = trainer_.results();
+    for (size_t i = 0; i < results.size(); ++i) {
+      if (!results[i].skipped) {
+        loss_sum_ += results[i].loss * static_cast<double>(counts_[i]);
+        learned_ += counts_[i];
+      }
+      seen_ += counts_[i];
+      progress_.update(++steps_, seen_, mean_loss());
+    }
+    counts_.clear();
+  }
+
   Trainer& trainer_;
   Loader& clips_;
   const FitOptions& options_;
   Progress& progress_;
   double loss_sum_ = 0;
   int64_t learned_ = 0, seen_ = 0, steps_ = 0;
+  std::vector<int64_t> counts_;  // clips of each queued step
 };
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <functional>
 #include <vector>
 
+#include "engine/recording.h"
 #include "io/loader.h"
 #include "train/classifier.h"
 #include "train/metrics.h"
@@ -20,6 +21,10 @@ struct TrainerOptions {
   Tensor class_weights;            // (classes) f32; undefined: all 1
   uint64_t seed = 0;               // of dropout
   const Dataset* clips = nullptr;  // to name clips in errors
+  Device device = kCpu;
+  DType compute = DType::f32;  // or bf16, with f32 masters of the parameters
+  // Where the device can: the step is recorded after two warm-up steps and then replayed. The same bits, less time.
+  bool record = true;
 };
 
 struct StepResult {
@@ -29,11 +34,17 @@ struct StepResult {
 
 class Trainer {
  public:
-  // The classifier must outlive the trainer; its parameters move into the trainer's arena.
+  // The classifier must outlive the trainer; it moves to options.device, its parameters into the trainer's arena.
   Trainer(Classifier& classifier, TrainerOptions options);
 
-  // Throws Error (kNotFinite), naming the step and its clips, when the gradients of several steps in a row are not
-  // finite.
+  // Makes one step, without waiting for the device; at most most_pending() steps before the next results().
+  void queue(const Batch& batch);
+  int64_t most_pending() const;
+  int64_t pending() const { return static_cast<int64_t>(pending_.size()); }
+  // Of the steps queued since the last call, in order; waits for them. Throws Error (kNotFinite), naming the step and
+  // its clips, when the gradients of several steps in a row are not finite.
+  std::vector<StepResult> results();
+  // One step with its result.
   StepResult step(const Batch& batch);
 
   int64_t steps() const { return steps_; }  // made so far, skipped ones included
@@ -42,13 +53,26 @@ class Trainer {
   // Whether every parameter and buffer is finite.
   bool finite() const;
   Classifier& classifier() { return classifier_; }
+  // The classifier's, with the f32 masters of its parameters.
+  ModelFile file() const;
 
  private:
+  // Forward, backward, update; gives the loss, in the device's memory.
+  Tensor compute(const Tensor& frames, const Tensor& labels);
+  Tensor compute_on_device(const Batch& batch);
+
   Classifier& classifier_;
   TrainerOptions options_;
   ParameterArena arena_;
   Optimizer optimizer_;
   int64_t steps_ = 0, skipped_ = 0, skipped_in_a_row_ = 0;
+
+  std::vector<std::vector<int64_t>> pending_;  // the clips of each queued step
+  Tensor losses_, skips_;                      // (most_pending) f32 each, on the device
+  std::optional<Uploader> frames_, labels_;    // the inputs of a recorded step
+  int64_t warm_up_steps_ = 0;
+  std::unique_ptr<Recording> recording_;
+  Tensor recorded_loss_;
 };
 
 struct EpochReport {

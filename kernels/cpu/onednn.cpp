@@ -93,6 +93,26 @@ struct Geometry {
 };
 constexpr auto kDirect = dnnl::algorithm::convolution_direct;
 
+// oneDNN 2 takes the description of an operation and chooses a primitive for it; oneDNN 3 does both in one constructor.
+// A backward primitive wants to know the forward one besides.
+template <class Primitive, class... Description>
+typename Primitive::primitive_desc select(const Description&... description) {
+#if DNNL_VERSION_MAJOR >= 3
+  return {cpu(), description..., attributes()};
+#else
+  return {typename Primitive::desc(description...), attributes(), cpu()};
+#endif
+}
+template <class Primitive, class... Description>
+typename Primitive::primitive_desc select_backward(const dnnl::convolution_forward::primitive_desc& forward,
+                                                   const Description&... description) {
+#if DNNL_VERSION_MAJOR >= 3
+  return {cpu(), description..., forward, attributes()};
+#else
+  return {typename Primitive::desc(description...), attributes(), cpu(), forward};
+#endif
+}
+
 dnnl::convolution_forward::primitive_desc forward_descriptor(const Problem& problem) {
   using Forward = dnnl::convolution_forward;
   const Geometry g(problem.p);
@@ -100,17 +120,16 @@ dnnl::convolution_forward::primitive_desc forward_descriptor(const Problem& prob
   constexpr auto kKind = dnnl::prop_kind::forward_training;
   if (problem.bias) {
     const memory::desc bias = describe({problem.w[0]}, Tag::a);
-    return {Forward::desc(kKind, kDirect, x, w, bias, y, g.strides, g.dilations, g.pads, g.pads), attributes(), cpu()};
+    return select<Forward>(kKind, kDirect, x, w, bias, y, g.strides, g.dilations, g.pads, g.pads);
   }
-  return {Forward::desc(kKind, kDirect, x, w, y, g.strides, g.dilations, g.pads, g.pads), attributes(), cpu()};
+  return select<Forward>(kKind, kDirect, x, w, y, g.strides, g.dilations, g.pads, g.pads);
 }
 
 template <class Backward>
 typename Backward::primitive_desc backward_descriptor(const Problem& problem) {
   const Geometry g(problem.p);
-  const typename Backward::desc descriptor(kDirect, image(problem.x), weights(problem, true), image(problem.y),
-                                           g.strides, g.dilations, g.pads, g.pads);
-  return {descriptor, attributes(), cpu(), forward_descriptor(problem)};
+  return select_backward<Backward>(forward_descriptor(problem), kDirect, image(problem.x), weights(problem, true),
+                                   image(problem.y), g.strides, g.dilations, g.pads, g.pads);
 }
 
 // The primitive of the pass, and what it says about its memory.
@@ -221,3 +240,8 @@ void conv2d_backward_weight(CpuContext& ctx, const Conv2d& p, ConstView x, Const
 }
 
 }  // namespace engine::onednn
+
+std::string engine::onednn_version() {
+  const dnnl_version_t* version = dnnl_version();
+  return concat(version->major, ".", version->minor, ".", version->patch);
+}

@@ -73,12 +73,17 @@ void for_each_element(const Sizes& z, int64_t n, int64_t p, int64_t q, const F& 
       f(z.x_offset(n, h, w), (h - z.h.start(p)) * z.w.kernel + w - z.w.start(q));
 }
 
-// Calls f(p, q) for the windows that element (h, w) is in.
-template <class F>
-void for_each_window(const Sizes& z, int64_t h, int64_t w, const F& f) {
-  const Range rows = z.h.windows_of(h), columns = z.w.windows_of(w);
-  for (int64_t p = rows.begin; p < rows.end; ++p)
-    for (int64_t q = columns.begin; q < columns.end; ++q) f(p, q);
+// Sets dx to 0, then calls add(sum, n, h, w, p, q) for every element (h, w) and every window (p, q) that it is in;
+// `sum` points at the element's channels in dx.
+template <class T, class F>
+void sum_over_windows(const Sizes& z, T* dx, const F& add) {
+  for_each_position(z, z.h.size, z.w.size, [&](int64_t n, int64_t h, int64_t w) {
+    T* sum = dx + z.x_offset(n, h, w);
+    std::fill(sum, sum + z.c, T(0));
+    const Range rows = z.h.windows_of(h), columns = z.w.windows_of(w);
+    for (int64_t p = rows.begin; p < rows.end; ++p)
+      for (int64_t q = columns.begin; q < columns.end; ++q) add(sum, n, h, w, p, q);
+  });
 }
 
 // The largest elements of channels [begin, begin + count) of one window, and where they are.
@@ -145,15 +150,10 @@ void max_pool2d_backward(CpuContext& ctx, const Pool2d& p, ConstView dy, ConstVi
   const uint8_t* where = argmax.as<uint8_t>();
   dispatch_float(dy.dtype, [&]<class T>() {
     const T* upstream = dy.as<T>();
-    T* out = dx.as<T>();
-    for_each_position(z, z.h.size, z.w.size, [&](int64_t n, int64_t h, int64_t w) {
-      T* sum = out + z.x_offset(n, h, w);
-      std::fill(sum, sum + z.c, T(0));
-      for_each_window(z, h, w, [&](int64_t row, int64_t column) {
-        const auto here = static_cast<Position<T>>((h - z.h.start(row)) * p.kernel_w + w - z.w.start(column));
-        const int64_t from = z.y_offset(n, row, column);
-        add_where(where + from, here, upstream + from, sum, z.c);
-      });
+    sum_over_windows(z, dx.as<T>(), [&](T* sum, int64_t n, int64_t h, int64_t w, int64_t row, int64_t column) {
+      const auto here = static_cast<Position<T>>((h - z.h.start(row)) * p.kernel_w + w - z.w.start(column));
+      const int64_t from = z.y_offset(n, row, column);
+      add_where(where + from, here, upstream + from, sum, z.c);
     });
   });
 }
@@ -187,16 +187,11 @@ void average_pool2d_backward(CpuContext& ctx, const Pool2d& p, ConstView dy, Vie
   const Sizes z(p, dx.shape, dy.shape);
   dispatch_float(dy.dtype, [&]<class T>() {
     const T* upstream = dy.as<T>();
-    T* out = dx.as<T>();
-    for_each_position(z, z.h.size, z.w.size, [&](int64_t n, int64_t h, int64_t w) {
-      T* sum = out + z.x_offset(n, h, w);
-      std::fill(sum, sum + z.c, T(0));
-      for_each_window(z, h, w, [&](int64_t row, int64_t column) {
-        const T* from = upstream + z.y_offset(n, row, column);
-        const T divisor = static_cast<T>(z.divisor(p, row, column));
+    sum_over_windows(z, dx.as<T>(), [&](T* sum, int64_t n, int64_t, int64_t, int64_t row, int64_t column) {
+      const T* from = upstream + z.y_offset(n, row, column);
+      const T divisor = static_cast<T>(z.divisor(p, row, column));
 #pragma omp simd
-        for (int64_t c = 0; c < z.c; ++c) sum[c] += from[c] / divisor;
-      });
+      for (int64_t c = 0; c < z.c; ++c) sum[c] += from[c] / divisor;
     });
   });
 }

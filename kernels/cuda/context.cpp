@@ -60,7 +60,7 @@ CudaContext::CudaContext(int index) : index_(index) {
                        " is older than 8.0; use --device cpu"),
                 exit_code::kNoDevice);
   multiprocessors_ = attribute(cudaDevAttrMultiProcessorCount, index);
-  ENGINE_CUDA(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
+  ENGINE_CUDA(cudaStreamCreateWithFlags(stream_.receive(), cudaStreamNonBlocking));
   // Memory that is given back stays with the process: handing it to the system and asking again costs milliseconds.
   cudaMemPool_t pool = nullptr;
   ENGINE_CUDA(cudaDeviceGetDefaultMemPool(&pool, index));
@@ -68,45 +68,90 @@ CudaContext::CudaContext(int index) : index_(index) {
   ENGINE_CUDA(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &threshold));
 }
 
+RecordedMemory::~RecordedMemory() {
+  for (const auto& [memory, bytes] : blocks) cudaFree(memory);
+}
+
+void* RecordedMemory::allocate(size_t bytes) {
+  constexpr size_t kAlignment = 256;
+  const size_t size = (std::max<size_t>(bytes, 1) + kAlignment - 1) / kAlignment * kAlignment;
+  if (const auto kept = free.find(size); kept != free.end() && !kept->second.empty()) {
+    void* const memory = kept->second.back();
+    kept->second.pop_back();
+    return memory;
+  }
+  void* memory = nullptr;
+  ENGINE_CUDA(cudaMalloc(&memory, size));
+  blocks[memory] = size;
+  return memory;
+}
+
 CudaContext::~CudaContext() {
   caches_.clear();
-  if (workspace_ != nullptr) cudaFreeAsync(workspace_, stream_);
-  cudaStreamSynchronize(stream_);
-  cudnn_.reset();
-  cublaslt_.reset();
-  cudaStreamDestroy(stream_);
+  if (workspace_ != nullptr) cudaFreeAsync(workspace_, stream());
+  cudaStreamSynchronize(stream());
 }
 
 cublasLtHandle_t CudaContext::cublaslt() {
-  if (!cublaslt_) {
-    cublasLtHandle_t handle = nullptr;
-    ENGINE_CUBLAS(cublasLtCreate(&handle));
-    cublaslt_.reset(handle);
-  }
+  if (!cublaslt_) ENGINE_CUBLAS(cublasLtCreate(cublaslt_.receive()));
   return cublaslt_.get();
 }
 
 cudnnHandle_t CudaContext::cudnn() {
   if (!cudnn_) {
-    cudnnHandle_t handle = nullptr;
-    ENGINE_CUDNN(cudnnCreate(&handle));
-    cudnn_.reset(handle);
-    ENGINE_CUDNN(cudnnSetStream(handle, stream_));
+    ENGINE_CUDNN(cudnnCreate(cudnn_.receive()));
+    ENGINE_CUDNN(cudnnSetStream(cudnn_.get(), stream()));
   }
   return cudnn_.get();
 }
 
 void* CudaContext::allocate(size_t bytes) {
   void* memory = nullptr;
-  ENGINE_CUDA(cudaMallocAsync(&memory, bytes > 0 ? bytes : 1, stream_));
+  if (recording_) {
+    memory = recording_->allocate(bytes);
+    recorded_blocks_[memory] = recording_.get();
+    return memory;
+  }
+  ENGINE_CUDA(cudaMallocAsync(&memory, bytes > 0 ? bytes : 1, stream()));
   return memory;
 }
 
 void CudaContext::deallocate(void* memory, size_t) noexcept {
-  if (memory != nullptr) cudaFreeAsync(memory, stream_);
+  if (memory == nullptr) return;
+  if (const auto block = recorded_blocks_.find(memory); block != recorded_blocks_.end()) {
+    RecordedMemory& owner = *block->second;
+    owner.free[owner.blocks.at(memory)].push_back(memory);
+  } else if (recording_) {
+    recording_->released.push_back(memory);  // a free that is recorded would be done at every replay
+  } else {
+    cudaFreeAsync(memory, stream());
+  }
+}
+
+void CudaContext::begin_recording(std::shared_ptr<RecordedMemory> memory) {
+  ENGINE_CHECK(!recording_, "record_work: the device is recording already");
+  recording_ = std::move(memory);
+}
+
+void CudaContext::end_recording() {
+  const std::shared_ptr<RecordedMemory> recorded = std::move(recording_);
+  recording_.reset();
+  for (void* memory : recorded->released) deallocate(memory, 0);
+  recorded->released.clear();
+}
+
+void CudaContext::forget(const RecordedMemory& memory) {
+  std::erase_if(recorded_blocks_, [&](const auto& block) { return block.second == &memory; });
 }
 
 void* CudaContext::workspace(size_t bytes) {
+  if (recording_) {
+    if (bytes > recording_->workspace_bytes) {
+      recording_->workspace = recording_->allocate(bytes);
+      recording_->workspace_bytes = bytes;
+    }
+    return recording_->workspace;
+  }
   if (bytes > workspace_bytes_) {
     void* const larger = allocate(bytes);
     if (workspace_ != nullptr) deallocate(workspace_, workspace_bytes_);

@@ -1,14 +1,28 @@
 // What one CUDA device needs to run kernels: a stream, library handles, memory, caches of plans.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <typeindex>
 #include <unordered_map>
+#include <vector>
 
 #include "kernels/context.h"
-#include "kernels/cuda/check.h"
+#include "kernels/cuda/owned.h"
 
 namespace engine {
+
+// The memory of a recording (kernels/recording.h): blocks that are handed out again within it, and live as long as it.
+struct RecordedMemory {
+  std::unordered_map<void*, size_t> blocks;   // all, with their size
+  std::map<size_t, std::vector<void*>> free;  // by size
+  std::vector<void*> released;                // of the ordinary kind, given back while recording
+  void* workspace = nullptr;
+  size_t workspace_bytes = 0;
+
+  ~RecordedMemory();
+  void* allocate(size_t bytes);
+};
 
 class CudaContext {
  public:
@@ -20,7 +34,7 @@ class CudaContext {
 
   int index() const { return index_; }
   // Everything that a kernel does is queued here, in order.
-  cudaStream_t stream() const { return stream_; }
+  cudaStream_t stream() const { return stream_.get(); }
   int multiprocessors() const { return multiprocessors_; }
   // 10 * major + minor: 90 for Hopper.
   int compute_capability() const { return compute_capability_; }
@@ -36,6 +50,13 @@ class CudaContext {
   // Scratch memory of the library call that is queued next; grows, and is the same for all calls.
   void* workspace(size_t bytes);
 
+  // From here on memory is taken from `memory`, until end_recording(). Blocks of it that are given back later stay
+  // there.
+  void begin_recording(std::shared_ptr<RecordedMemory> memory);
+  void end_recording();
+  // The recording is gone.
+  void forget(const RecordedMemory& memory);
+
   // What a kernel file keeps from call to call (plans, descriptors): one T per context, made at first use.
   template <class T>
   T& cache() {
@@ -45,20 +66,15 @@ class CudaContext {
   }
 
  private:
-  struct CublasDeleter {
-    void operator()(cublasLtHandle_t handle) const { cublasLtDestroy(handle); }
-  };
-  struct CudnnDeleter {
-    void operator()(cudnnHandle_t handle) const { cudnnDestroy(handle); }
-  };
-
   int index_;
   int multiprocessors_ = 0, compute_capability_ = 0;
-  cudaStream_t stream_ = nullptr;
-  std::unique_ptr<std::remove_pointer_t<cublasLtHandle_t>, CublasDeleter> cublaslt_;
-  std::unique_ptr<std::remove_pointer_t<cudnnHandle_t>, CudnnDeleter> cudnn_;
+  CudaStream stream_;
+  CublasLt cublaslt_;
+  Cudnn cudnn_;
   void* workspace_ = nullptr;
   size_t workspace_bytes_ = 0;
+  std::shared_ptr<RecordedMemory> recording_;
+  std::unordered_map<void*, RecordedMemory*> recorded_blocks_;
   std::unordered_map<std::type_index, std::shared_ptr<void>> caches_;
 };
 

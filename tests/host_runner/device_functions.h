@@ -4,6 +4,7 @@
 
 #include <math.h>
 
+#include <atomic>
 #include <bit>
 #include <climits>
 #include <cmath>
@@ -22,29 +23,25 @@ template <class T>
 concept Shuffled = OneOf<T, int, unsigned, long, unsigned long, long long, unsigned long long, float, double, __half,
                          __half2, __nv_bfloat16, __nv_bfloat162>;
 
-inline unsigned lane() { return (threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z)) % 32; }
+inline unsigned this_lane() { return (threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z)) % 32; }
 
 template <Shuffled T>
 T shuffle_value(unsigned mask, T value, unsigned source, Place place) {
   uint64_t bits = 0;
   std::memcpy(&bits, &value, sizeof(T));
   bits = shuffle(mask, bits, source, place);
-  std::memcpy(&value, &bits, sizeof(T));
+  std::memcpy(static_cast<void*>(&value), &bits, sizeof(T));
   return value;
 }
 
-// On the GPU a read-modify-write of one word; the order of memory is not implied.
+// As on the GPU, the access is atomic and orders no other memory.
 template <class T, class Update>
 T update_atomically(T* address, Update update) {
-  using Bits = std::conditional_t<sizeof(T) == 4, uint32_t, uint64_t>;
-  static_assert(sizeof(T) == sizeof(Bits));
-  Bits* word = reinterpret_cast<Bits*>(address);
-  Bits before = __atomic_load_n(word, __ATOMIC_RELAXED);
-  while (!__atomic_compare_exchange_n(word, &before,
-                                      std::bit_cast<Bits>(static_cast<T>(update(std::bit_cast<T>(before)))), false,
-                                      __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+  const std::atomic_ref<T> word(*address);
+  T before = word.load(std::memory_order_relaxed);
+  while (!word.compare_exchange_weak(before, update(before), std::memory_order_relaxed)) {
   }
-  return std::bit_cast<T>(before);
+  return before;
 }
 
 template <class T>
@@ -54,60 +51,50 @@ concept AtomicOrdered = AtomicInteger<T> || std::same_as<T, long long>;
 template <class T>
 concept AtomicNumber = AtomicInteger<T> || OneOf<T, float, double>;
 
-}  // namespace engine::host_runner
+// The names of CUDA, apart from the runner's own; opened to the kernel files at the end.
+namespace device {
 
 // Barriers and fences.
-inline void __syncthreads(engine::host_runner::Place place = engine::host_runner::Place::here()) {
-  engine::host_runner::sync_threads(place);
-}
-inline void __syncwarp(unsigned mask = ~0u, engine::host_runner::Place place = engine::host_runner::Place::here()) {
-  engine::host_runner::sync_warp(mask, place);
-}
-inline void __threadfence() { engine::host_runner::thread_fence(); }
-inline void __threadfence_block() { engine::host_runner::thread_fence(); }
-[[noreturn]] inline void __trap(engine::host_runner::Place place = engine::host_runner::Place::here()) {
-  engine::host_runner::trap(place);
-}
+inline void __syncthreads(Place place = Place::here()) { sync_threads(place); }
+inline void __syncwarp(unsigned mask = ~0u, Place place = Place::here()) { sync_warp(mask, place); }
+inline void __threadfence() { thread_fence(); }
+inline void __threadfence_block() { thread_fence(); }
+[[noreturn]] inline void __trap(Place place = Place::here()) { trap(place); }
 
 // Shuffles: `width` splits the warp into groups; a source outside the group gives the lane's own value.
-template <engine::host_runner::Shuffled T>
-T __shfl_sync(unsigned mask, T value, int source, int width = 32,
-              engine::host_runner::Place place = engine::host_runner::Place::here()) {
+template <Shuffled T>
+T __shfl_sync(unsigned mask, T value, int source, int width = 32, Place place = Place::here()) {
   const unsigned within = static_cast<unsigned>(width) - 1;
-  const unsigned from = (engine::host_runner::lane() & ~within) | (static_cast<unsigned>(source) & within);
-  return engine::host_runner::shuffle_value(mask, value, from, place);
+  const unsigned from = (this_lane() & ~within) | (static_cast<unsigned>(source) & within);
+  return shuffle_value(mask, value, from, place);
 }
-template <engine::host_runner::Shuffled T>
-T __shfl_up_sync(unsigned mask, T value, unsigned delta, int width = 32,
-                 engine::host_runner::Place place = engine::host_runner::Place::here()) {
-  const unsigned lane = engine::host_runner::lane(), within = static_cast<unsigned>(width) - 1;
-  return engine::host_runner::shuffle_value(mask, value, (lane & within) >= delta ? lane - delta : lane, place);
+template <Shuffled T>
+T __shfl_up_sync(unsigned mask, T value, unsigned delta, int width = 32, Place place = Place::here()) {
+  const unsigned lane = this_lane(), within = static_cast<unsigned>(width) - 1;
+  return shuffle_value(mask, value, (lane & within) >= delta ? lane - delta : lane, place);
 }
-template <engine::host_runner::Shuffled T>
-T __shfl_down_sync(unsigned mask, T value, unsigned delta, int width = 32,
-                   engine::host_runner::Place place = engine::host_runner::Place::here()) {
-  const unsigned lane = engine::host_runner::lane(), within = static_cast<unsigned>(width) - 1;
-  return engine::host_runner::shuffle_value(mask, value, delta <= within - (lane & within) ? lane + delta : lane,
-                                            place);
+template <Shuffled T>
+T __shfl_down_sync(unsigned mask, T value, unsigned delta, int width = 32, Place place = Place::here()) {
+  const unsigned lane = this_lane(), within = static_cast<unsigned>(width) - 1;
+  return shuffle_value(mask, value, delta <= within - (lane & within) ? lane + delta : lane, place);
 }
-template <engine::host_runner::Shuffled T>
-T __shfl_xor_sync(unsigned mask, T value, int bits, int width = 32,
-                  engine::host_runner::Place place = engine::host_runner::Place::here()) {
-  const unsigned lane = engine::host_runner::lane(), within = static_cast<unsigned>(width) - 1;
+template <Shuffled T>
+T __shfl_xor_sync(unsigned mask, T value, int bits, int width = 32, Place place = Place::here()) {
+  const unsigned lane = this_lane(), within = static_cast<unsigned>(width) - 1;
   const unsigned from = lane ^ static_cast<unsigned>(bits);  // of an earlier group is allowed, of a later one is not
-  return engine::host_runner::shuffle_value(mask, value, (from & ~within) > (lane & ~within) ? lane : from, place);
+  return shuffle_value(mask, value, (from & ~within) > (lane & ~within) ? lane : from, place);
 }
 
 // Reductions and votes.
-#define ENGINE_WARP_REDUCE(name, T, expression)                                                                  \
-  inline T name(unsigned mask, T value, engine::host_runner::Place place = engine::host_runner::Place::here()) { \
-    return static_cast<T>(engine::host_runner::reduce(                                                           \
-        mask, static_cast<uint64_t>(value),                                                                      \
-        [](uint64_t first, uint64_t second) {                                                                    \
-          const T a = static_cast<T>(first), b = static_cast<T>(second);                                         \
-          return static_cast<uint64_t>(expression);                                                              \
-        },                                                                                                       \
-        place));                                                                                                 \
+#define ENGINE_WARP_REDUCE(name, T, expression)                          \
+  inline T name(unsigned mask, T value, Place place = Place::here()) {   \
+    return static_cast<T>(reduce(                                        \
+        mask, static_cast<uint64_t>(value),                              \
+        [](uint64_t first, uint64_t second) {                            \
+          const T a = static_cast<T>(first), b = static_cast<T>(second); \
+          return static_cast<uint64_t>(expression);                      \
+        },                                                               \
+        place));                                                         \
   }
 ENGINE_WARP_REDUCE(__reduce_add_sync, unsigned, a + b)
 ENGINE_WARP_REDUCE(__reduce_min_sync, unsigned, a < b ? a : b)
@@ -119,25 +106,21 @@ ENGINE_WARP_REDUCE(__reduce_and_sync, unsigned, a& b)
 ENGINE_WARP_REDUCE(__reduce_or_sync, unsigned, a | b)
 ENGINE_WARP_REDUCE(__reduce_xor_sync, unsigned, a ^ b)
 #undef ENGINE_WARP_REDUCE
-inline unsigned __ballot_sync(unsigned mask, int predicate,
-                              engine::host_runner::Place place = engine::host_runner::Place::here()) {
-  return __reduce_or_sync(mask, predicate ? 1u << engine::host_runner::lane() : 0u, place);
+inline unsigned __ballot_sync(unsigned mask, int predicate, Place place = Place::here()) {
+  return __reduce_or_sync(mask, predicate ? 1u << this_lane() : 0u, place);
 }
-inline int __any_sync(unsigned mask, int predicate,
-                      engine::host_runner::Place place = engine::host_runner::Place::here()) {
+inline int __any_sync(unsigned mask, int predicate, Place place = Place::here()) {
   return __ballot_sync(mask, predicate, place) != 0;
 }
-inline int __all_sync(unsigned mask, int predicate,
-                      engine::host_runner::Place place = engine::host_runner::Place::here()) {
+inline int __all_sync(unsigned mask, int predicate, Place place = Place::here()) {
   return __ballot_sync(mask, !predicate, place) == 0;
 }
 
 // Atomics, for the types that nvcc takes too.
-#define ENGINE_ATOMIC(name, Kind, expression)                                                                  \
-  template <engine::host_runner::Kind T>                                                                       \
-  T name(T* address, std::type_identity_t<T> value) {                                                          \
-    return engine::host_runner::update_atomically(address,                                                     \
-                                                  [&]([[maybe_unused]] T before) -> T { return expression; }); \
+#define ENGINE_ATOMIC(name, Kind, expression)                                                      \
+  template <Kind T>                                                                                \
+  T name(T* address, std::type_identity_t<T> value) {                                              \
+    return update_atomically(address, [&]([[maybe_unused]] T before) -> T { return expression; }); \
   }
 ENGINE_ATOMIC(atomicAdd, AtomicNumber, before + value)
 ENGINE_ATOMIC(atomicSub, AtomicInteger, before - value)
@@ -148,13 +131,12 @@ ENGINE_ATOMIC(atomicAnd, AtomicInteger, before& value)
 ENGINE_ATOMIC(atomicOr, AtomicInteger, before | value)
 ENGINE_ATOMIC(atomicXor, AtomicInteger, before ^ value)
 #undef ENGINE_ATOMIC
-template <engine::host_runner::AtomicInteger T>
+template <AtomicInteger T>
 T atomicCAS(T* address, std::type_identity_t<T> expected, std::type_identity_t<T> value) {
-  return engine::host_runner::update_atomically(address, [&](T before) { return before == expected ? value : before; });
+  return update_atomically(address, [&](T before) { return before == expected ? value : before; });
 }
 inline unsigned atomicInc(unsigned* address, unsigned last) {
-  return engine::host_runner::update_atomically(address,
-                                                [&](unsigned before) { return before >= last ? 0 : before + 1; });
+  return update_atomically(address, [&](unsigned before) { return before >= last ? 0 : before + 1; });
 }
 
 // Loads and stores with a cache hint.
@@ -208,32 +190,34 @@ inline float __frcp_rn(float x) { return 1.0f / x; }
 inline float __fsqrt_rn(float x) { return std::sqrt(x); }
 inline float __frsqrt_rn(float x) { return static_cast<float>(1.0 / std::sqrt(static_cast<double>(x))); }
 
-// CUDA's min and max take two of the same type, and ignore a NaN.
-template <std::integral T>
-T min(T a, T b) {
-  return b < a ? b : a;
+// As in CUDA: integers of one size, signed or not, or floating-point numbers, of which a NaN is ignored.
+template <std::integral A, std::integral B>
+requires(sizeof(A) == sizeof(B)) auto min(A a, B b) {
+  using T = std::common_type_t<A, B>;
+  return static_cast<T>(b) < static_cast<T>(a) ? static_cast<T>(b) : static_cast<T>(a);
 }
-template <std::integral T>
-T max(T a, T b) {
-  return a < b ? b : a;
+template <std::integral A, std::integral B>
+requires(sizeof(A) == sizeof(B)) auto max(A a, B b) {
+  using T = std::common_type_t<A, B>;
+  return static_cast<T>(a) < static_cast<T>(b) ? static_cast<T>(b) : static_cast<T>(a);
 }
-template <std::floating_point T>
-T min(T a, T b) {
+template <std::floating_point A, std::floating_point B>
+auto min(A a, B b) {
   return std::fmin(a, b);
 }
-template <std::floating_point T>
-T max(T a, T b) {
+template <std::floating_point A, std::floating_point B>
+auto max(A a, B b) {
   return std::fmax(a, b);
 }
 
 // Conversions saturate, and a NaN becomes 0.
-inline int engine_saturated_int(double x) {
+inline int saturated_int(double x) {
   return x != x ? 0 : x <= INT_MIN ? INT_MIN : x >= INT_MAX ? INT_MAX : static_cast<int>(x);
 }
-inline int __float2int_rn(float x) { return engine_saturated_int(std::nearbyint(x)); }
-inline int __float2int_rz(float x) { return engine_saturated_int(x); }
-inline int __float2int_rd(float x) { return engine_saturated_int(std::floor(x)); }
-inline int __float2int_ru(float x) { return engine_saturated_int(std::ceil(x)); }
+inline int __float2int_rn(float x) { return saturated_int(std::nearbyint(x)); }
+inline int __float2int_rz(float x) { return saturated_int(x); }
+inline int __float2int_rd(float x) { return saturated_int(std::floor(x)); }
+inline int __float2int_ru(float x) { return saturated_int(std::ceil(x)); }
 inline float __int2float_rn(int x) { return static_cast<float>(x); }
 inline float __uint2float_rn(unsigned x) { return static_cast<float>(x); }
 
@@ -255,3 +239,8 @@ inline int __clz(int x) { return std::countl_zero(static_cast<unsigned>(x)); }
 inline int __clzll(long long x) { return std::countl_zero(static_cast<unsigned long long>(x)); }
 inline int __ffs(int x) { return __builtin_ffs(x); }
 inline int __ffsll(long long x) { return __builtin_ffsll(x); }
+
+}  // namespace device
+}  // namespace engine::host_runner
+
+using namespace engine::host_runner::device;

@@ -1,4 +1,4 @@
-// Stacks to switch between, told to the sanitizers. Only host_runner.cpp includes it.
+// Stacks to switch between, told to the sanitizers. Part of host_runner.cpp.
 #pragma once
 
 #include <sys/mman.h>
@@ -30,9 +30,9 @@
 #include <sanitizer/tsan_interface.h>
 // TSan must see the kernels' accesses to memory and nothing of the runner's own: its scheduler runs on the fibers of
 // many threads of a block in turn, which to TSan is one race after the other.
-#define ENGINE_RUNNER_UNSEEN __attribute__((no_sanitize("thread"), noinline))
+#define UNSEEN __attribute__((no_sanitize("thread"), noinline))
 #else
-#define ENGINE_RUNNER_UNSEEN
+#define UNSEEN
 #endif
 
 namespace engine::host_runner {
@@ -51,7 +51,7 @@ inline constexpr size_t kStackBytes = 64 << 10;
 #endif
 
 // Pages from the system, which to TSan are new memory each time: nobody has touched them.
-ENGINE_RUNNER_UNSEEN inline char* map_pages(size_t bytes) {
+UNSEEN inline char* map_pages(size_t bytes) {
   void* pages = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (pages == MAP_FAILED) {
     std::perror("host runner: cannot map memory for a stack");
@@ -82,7 +82,7 @@ __attribute__((naked, noinline)) inline void switch_stack([[maybe_unused]] void*
 #endif
 
 // `entry` never returns and begins with enter_fiber.
-ENGINE_RUNNER_UNSEEN inline Fiber* create_fiber(void (*entry)()) {
+UNSEEN inline Fiber* create_fiber(void (*entry)()) {
   Fiber* fiber = new Fiber;
   char* pages = map_pages(kPage + kStackBytes);
   mprotect(pages, kPage, PROT_NONE);  // a stack that overflows faults
@@ -106,7 +106,15 @@ ENGINE_RUNNER_UNSEEN inline Fiber* create_fiber(void (*entry)()) {
   return fiber;
 }
 
-ENGINE_RUNNER_UNSEEN inline void destroy_fiber(Fiber* fiber) {
+UNSEEN inline void* this_tsan_fiber() {
+#ifdef __SANITIZE_THREAD__
+  return __tsan_get_current_fiber();
+#else
+  return nullptr;
+#endif
+}
+
+UNSEEN inline void destroy_fiber(Fiber* fiber) {
 #ifdef __SANITIZE_THREAD__
   __tsan_destroy_fiber(fiber->tsan_fiber);
 #endif
@@ -118,7 +126,7 @@ ENGINE_RUNNER_UNSEEN inline void destroy_fiber(Fiber* fiber) {
 }
 
 // The first thing on a new fiber; `from` is the one that switched to it.
-ENGINE_RUNNER_UNSEEN inline void enter_fiber([[maybe_unused]] Fiber& from) {
+UNSEEN inline void enter_fiber([[maybe_unused]] Fiber& from) {
 #ifdef __SANITIZE_ADDRESS__
   const void* stack = nullptr;
   __sanitizer_finish_switch_fiber(nullptr, &stack, &from.stack_bytes);
@@ -127,7 +135,7 @@ ENGINE_RUNNER_UNSEEN inline void enter_fiber([[maybe_unused]] Fiber& from) {
 }
 
 // Returns when somebody switches back to `from`.
-ENGINE_RUNNER_UNSEEN inline void switch_fiber(Fiber& from, Fiber& to) {
+UNSEEN inline void switch_fiber(Fiber& from, Fiber& to) {
 #ifdef __SANITIZE_ADDRESS__
   __sanitizer_start_switch_fiber(&from.fake_stack, to.stack, to.stack_bytes);
 #endif
@@ -145,12 +153,12 @@ ENGINE_RUNNER_UNSEEN inline void switch_fiber(Fiber& from, Fiber& to) {
 }
 
 // Orders memory between the fibers that acquire and release the same tag.
-ENGINE_RUNNER_UNSEEN inline void acquire([[maybe_unused]] char& tag) {
+UNSEEN inline void acquire([[maybe_unused]] char& tag) {
 #ifdef __SANITIZE_THREAD__
   __tsan_acquire(&tag);
 #endif
 }
-ENGINE_RUNNER_UNSEEN inline void release([[maybe_unused]] char& tag) {
+UNSEEN inline void release([[maybe_unused]] char& tag) {
 #ifdef __SANITIZE_THREAD__
   __tsan_release(&tag);
 #endif

@@ -7,7 +7,6 @@
 // NVIDIA's own headers give the vector types, bf16 and the types of the run-time interface; without nvcc their
 // __global__, __device__ and __constant__ are empty. They come first: what they declare must not meet our macros.
 #include <cuda_bf16.h>
-#include <cuda_fp16.h>
 #include <cuda_runtime.h>
 
 #include "runtime.h"

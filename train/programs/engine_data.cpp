@@ -3,11 +3,11 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <charconv>
 
 #include "engine/tensor.h"
 #include "train/cli.h"
 #include "train/data_make.h"
+#include "train/options.h"
 #include "train/signals.h"
 
 namespace engine {
@@ -18,20 +18,11 @@ constexpr const char* kExamples = R"(Examples:
   engine_data make demo/motion --kind motion        the same of 10 motions, which no single frame tells apart
   engine_data make demo/big --size 128x96 --frames 32 --train 200 --seed 7)";
 
-// "64" or "128x96"
-void parse_size(const std::string& text, int& width, int& height) {
-  const auto number = [&](std::string_view part) {
-    int value = 0;
-    const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), value);
-    if (error != std::errc() || end != part.data() + part.size()) {
-      throw Error(fmt::format("--size {}: give one number, or WIDTHxHEIGHT such as 128x96", text), exit_code::kUsage);
-    }
-    return value;
-  };
-  const std::string_view view = text;
-  const size_t cross = view.find('x');
-  width = number(view.substr(0, cross));
-  height = cross == std::string_view::npos ? width : number(view.substr(cross + 1));
+FrameSize parse_size(const std::string& text) {
+  const std::optional<FrameSize> size = parse_frame_size(text);
+  if (size) return *size;
+  throw Error(fmt::format("--size {}: give one number, or WIDTHxHEIGHT such as 320x240; even, 16 to 4096", text),
+              exit_code::kUsage);
 }
 
 SyntheticKind parse_kind(const std::string& text) {
@@ -89,7 +80,9 @@ int body(int argc, char** argv) {
       ->capture_default_str();
   command.add_option("--train", options.train, "Training clips per class")->capture_default_str();
   command.add_option("--test", options.test, "Test clips per class")->capture_default_str();
-  command.add_option("--size", size, "Pixels: one number, or WIDTHxHEIGHT; even")->capture_default_str();
+  command.add_option("--size", size, "Pixels; one number: both sides; even")
+      ->type_name("WIDTHxHEIGHT")
+      ->capture_default_str();
   command.add_option("--frames", options.frames, "Frames per clip")->capture_default_str();
   command.add_option("--fps", options.fps, "Frames per second")->capture_default_str();
   command.add_option("--seed", seed, "Another seed, another set")->capture_default_str();
@@ -101,7 +94,9 @@ int body(int argc, char** argv) {
   options.seed = static_cast<uint64_t>(seed);
   options.out = out;
   options.kind = parse_kind(kind);
-  parse_size(size, options.width, options.height);
+  const auto [width, height] = parse_size(size);
+  options.width = width;
+  options.height = height;
   return make(options, kind);
 }
 
