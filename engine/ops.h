@@ -117,5 +117,9 @@ Tensor dropout(const Tensor& x, double probability);
 // gradient.
 Tensor normalize_frames(const Tensor& x, const std::vector<double>& mean, const std::vector<double>& deviation,
                         DType dtype = DType::f32);
+// Frames x (N, H, W, C) through an affine map each, matrix (N, 2, 3) f32, which crops, resizes, rotates and flips
+// (kernels/frame.h), then as above -> (N, P, Q, K). size: {P, Q, K}; channels from C on are 0.
+Tensor warp_frames(const Tensor& x, const Tensor& matrix, const Shape& size, const std::vector<double>& mean,
+                   const std::vector<double>& deviation, DType dtype = DType::f32);
 
 }  // namespace engine
