@@ -4,6 +4,7 @@
 // Error that names the op, the shapes and what would be right.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "engine/tensor.h"
@@ -84,6 +85,18 @@ Tensor batch_norm(const Tensor& x, const Tensor& w, const Tensor& bias, const Te
 // ---- over the innermost axis ----
 Tensor softmax(const Tensor& x);
 Tensor log_softmax(const Tensor& x);
+
+// ---- attention (kernels/attention.h) ----
+struct AttentionOptions {
+  std::optional<double> scale{};  // of q . k; 1 / sqrt(D) if not given
+  bool causal = false;            // query s sees keys 0 .. s only
+  Tensor lengths{};               // i64 (N), keys that the queries of each batch see, or undefined: all of them
+  double dropout = 0;             // of the probabilities; draws by StepRandom (engine/random.h)
+};
+// softmax(scale q k^T) v by head: q (N, S, H, D), k and v (N, L, H, D) -> (N, S, H, D). A query without keys gives 0.
+Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options = {});
+// The same for q, k and v side by side, (N, S, 3, H, D), as one projection gives them.
+Tensor attention_packed(const Tensor& qkv, const AttentionOptions& options = {});
 
 // ---- losses: a mean, shape (), of type f32 (f64 for f64 inputs) (kernels/loss.h) ----
 // logits (N, C); labels i64 (N); class_weights (C) f32 (f64 for f64 logits) or undefined. The mean is over the rows

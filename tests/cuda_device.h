@@ -5,7 +5,7 @@
 
 #include <vector>
 
-#include "kernels/context.h"
+#include "engine/tensor.h"
 
 namespace engine::test {
 
@@ -21,6 +21,13 @@ inline bool have_device() {
 // The CPU, and CUDA where there is a device.
 inline std::vector<Device> devices() {
   return cuda_available() ? std::vector<Device>{kCpu, kCuda} : std::vector<Device>{kCpu};
+}
+
+// x on `device`, `offset` elements after the start of its memory.
+inline Tensor placed(const Tensor& x, Device device, int64_t offset) {
+  const Tensor memory = Tensor::zeros({offset + x.elements()}, x.dtype());
+  memory.slice(offset, offset + x.elements()).copy_from(x.reshape({x.elements()}));
+  return memory.to(device).slice(offset, offset + x.elements()).reshape(x.shape());
 }
 
 }  // namespace engine::test

@@ -1,0 +1,103 @@
+#include "kernels/attention.h"
+
+#include <limits>
+
+#include "kernels/attention_composed.h"
+#include "kernels/cpu/parallel.h"
+#include "kernels/cpu/vector_math.h"
+
+namespace engine {
+namespace {
+
+using vector_math::exp;
+
+// Calls body(row, end) for every row of scores (N, H, S, L), where the row sees the keys before `end`.
+template <class Body>
+void for_each_row(const Attention& p, const Shape& scores, const ConstView& lengths, const Body& body) {
+  const int64_t heads = scores[1], queries = scores[2], keys = scores[3];
+  const int64_t* const known = lengths.defined() ? lengths.as<int64_t>() : nullptr;
+  parallel_for(scores.elements(0, 3), std::max<int64_t>(1, kPointwiseGrain / (4 * keys)),
+               [&](int64_t begin, int64_t end) {
+                 for (int64_t row = begin; row < end; ++row) {
+                   const int64_t given = known ? std::clamp<int64_t>(known[row / (heads * queries)], 0, keys) : keys;
+                   body(row, p.causal ? std::min(given, row % queries + 1) : given);
+                 }
+               });
+}
+
+// Row `x` of `keys` elements, of which those before `end` are seen, becomes softmax(scale x). Returns its log-sum-exp.
+template <class T>
+T softmax_row(T scale, int64_t keys, int64_t end, T* x) {
+  std::fill(x + end, x + keys, T(0));
+  if (end == 0) return -std::numeric_limits<T>::infinity();
+#pragma omp simd
+  for (int64_t l = 0; l < end; ++l) x[l] *= scale;
+  const T max = largest(x, end);
+#pragma omp simd
+  for (int64_t l = 0; l < end; ++l) x[l] = exp(x[l] - max);
+  const T sum = pairwise_sum<T>(0, end, [x](int64_t l) { return x[l]; });
+  const T inverse = 1 / sum;
+#pragma omp simd
+  for (int64_t l = 0; l < end; ++l) x[l] *= inverse;
+  return max + std::log(sum);
+}
+
+// x becomes P = softmax(scale x), and dx, its gradient, becomes that of x: scale P (dP - sum of P dP).
+template <class T>
+void softmax_row_backward(T scale, int64_t keys, int64_t end, T lse, T* x, T* dx) {
+  std::fill(x + end, x + keys, T(0));
+  std::fill(dx + end, dx + keys, T(0));
+#pragma omp simd
+  for (int64_t l = 0; l < end; ++l) x[l] = exp(x[l] * scale - lse);
+  const T dot = pairwise_sum<T>(0, end, [=](int64_t l) { return x[l] * dx[l]; });
+#pragma omp simd
+  for (int64_t l = 0; l < end; ++l) dx[l] = scale * x[l] * (dx[l] - dot);
+}
+
+}  // namespace
+
+void attention_scores_forward(CpuContext& ctx, const Attention& p, ConstView lengths, ConstView step, View scores,
+                              View lse) {
+  dispatch_float(scores.dtype, [&]<class T>() {
+    T *x = scores.as<T>(), *sums = lse.as<T>();
+    const int64_t keys = scores.shape[3];
+    for_each_row(p, scores.shape, lengths, [&](int64_t row, int64_t end) {
+      sums[row] = softmax_row(static_cast<T>(p.scale), keys, end, x + row * keys);
+    });
+  });
+  if (p.dropout.probability > 0) dropout(ctx, p.dropout, step, scores, scores);
+}
+
+void attention_scores_backward(CpuContext& ctx, const Attention& p, ConstView lengths, ConstView step, ConstView lse,
+                               View scores, View dscores) {
+  const bool drops = p.dropout.probability > 0;
+  if (drops) dropout(ctx, p.dropout, step, dscores, dscores);
+  dispatch_float(scores.dtype, [&]<class T>() {
+    T *x = scores.as<T>(), *dx = dscores.as<T>();
+    const T* sums = lse.as<T>();
+    const int64_t keys = scores.shape[3];
+    for_each_row(p, scores.shape, lengths, [&](int64_t row, int64_t end) {
+      softmax_row_backward(static_cast<T>(p.scale), keys, end, sums[row], x + row * keys, dx + row * keys);
+    });
+  });
+  if (drops) dropout(ctx, p.dropout, step, scores, scores);
+}
+
+void attention_forward(CpuContext& ctx, const Attention& p, ConstView q, ConstView k, ConstView v, ConstView lengths,
+                       ConstView step, View y, View lse) {
+  if (q.dtype == DType::bf16)
+    return in_f32(
+        ctx, [&](auto... views) { attention_forward(ctx, p, views...); }, q, k, v, lengths, step, y, lse);
+  attention_composed::forward(ctx, p, q, k, v, lengths, step, y, lse);
+}
+
+void attention_backward(CpuContext& ctx, const Attention& p, ConstView q, ConstView k, ConstView v, ConstView lengths,
+                        ConstView step, ConstView y, ConstView lse, ConstView dy, View dq, View dk, View dv) {
+  if (q.dtype == DType::bf16)
+    return in_f32(
+        ctx, [&](auto... views) { attention_backward(ctx, p, views...); }, q, k, v, lengths, step, y, lse, dy, dq, dk,
+        dv);
+  attention_composed::backward(ctx, p, q, k, v, lengths, step, lse, dy, dq, dk, dv);
+}
+
+}  // namespace engine
