@@ -1,7 +1,9 @@
-// What every suite that needs a CUDA device begins with.
+// What suites that need a CUDA device, or run on one as well, begin with.
 #pragma once
 
 #include <doctest/doctest.h>
+
+#include <vector>
 
 #include "engine/tensor.h"
 
@@ -14,6 +16,11 @@ inline bool have_device() {
   if (cuda_available()) return true;
   MESSAGE("skipped: ", cuda_unavailable_reason());
   return false;
+}
+
+// The CPU, and CUDA where there is a device.
+inline std::vector<Device> devices() {
+  return cuda_available() ? std::vector<Device>{kCpu, kCuda} : std::vector<Device>{kCpu};
 }
 
 // x on `device`, `offset` elements after the start of its memory.

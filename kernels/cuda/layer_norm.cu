@@ -151,15 +151,6 @@ __global__ void __launch_bounds__(R::kMostThreads)
   }
 }
 
-template <class T>
-T* optional(const View& view) {
-  return view.defined() ? view.as<T>() : nullptr;
-}
-template <class T>
-const T* optional(const ConstView& view) {
-  return view.defined() ? view.as<T>() : nullptr;
-}
-
 }  // namespace
 
 void layer_norm_forward(CudaContext& ctx, const LayerNorm& p, ConstView x, ConstView residual, ConstView w,

@@ -1,8 +1,8 @@
 // The rows of a matrix spread over threads, for what needs a whole row at once (softmax, layer norm, cross entropy). By
-// the length of a row, it is shared by
+// its length and by how many elements a thread may hold, a row is shared by
 //   up to 32 threads of a warp that hold one pack each;
-//   up to 32 threads of a warp that hold 16 elements each, up to 512 columns;
-//   several warps that hold 16 elements per thread, up to 8192 columns;
+//   up to 32 threads of a warp that hold as much as they may (16 elements: up to 512 columns);
+//   several warps that do (16 elements: up to 8192 columns);
 //   a block of 512 threads that holds nothing: it reads the row again, from the caches, in every pass.
 // Short rows share a block. Which thread has which element depends on the number of columns alone. Kernels write fmaf
 // where a product is added: left to the compiler, it may be rounded in the aligned kernel and not in the other.
@@ -11,6 +11,11 @@
 #include "kernels/cuda/device.h"
 
 namespace engine {
+
+// The maximum of logits. A NaN is passed over; the exponential of its difference from the maximum brings it back.
+struct Largest {
+  __device__ float operator()(float a, float b) const { return fmaxf(a, b); }
+};
 
 template <class Element, bool kAligned, int kPacks, bool kSeveralWarps>
 struct Rows {
@@ -97,10 +102,11 @@ struct Rows {
   }
 };
 
-// Calls f with the Rows<T, ...> of a matrix.
-template <class T, class F>
+// Calls f with the Rows<T, ...> of a matrix. A thread holds at most kElements elements: fewer where the kernel needs
+// registers for more than them.
+template <class T, int kElements = 16, class F>
 void with_rows(int64_t rows, int64_t columns, bool aligned, const F& f) {
-  constexpr int kCount = kLanes<T>, kPacks = 16 / kCount, kMostThreads = 512;
+  constexpr int kCount = kLanes<T>, kPacks = kElements / kCount, kMostThreads = 512;
   ENGINE_CHECK(columns <= 1 << 30, "CUDA: rows of ", columns, " elements are too long; at most 2^30");
   const auto packs = static_cast<unsigned>((columns + kCount - 1) / kCount);
   const unsigned threads = (packs + kPacks - 1) / kPacks;

@@ -7,11 +7,6 @@
 namespace engine {
 namespace {
 
-// A NaN is passed over; the exponential of its difference from the maximum brings it back.
-struct Largest {
-  __device__ float operator()(float a, float b) const { return fmaxf(a, b); }
-};
-
 template <Softmax kKind, class R>
 __global__ void __launch_bounds__(R::kMostThreads)
     softmax_forward_kernel(R rows, const typename R::T* x, typename R::T* y) {
