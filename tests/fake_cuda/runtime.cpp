@@ -8,9 +8,12 @@
 #include <vector>
 
 #include "tests/fake_cuda/fake_cuda.h"
+#include "tests/host_runner/runtime.h"
 
 namespace engine::fake_cuda {
 namespace {
+
+[[maybe_unused]] const bool launches_are_recorded = (host_runner::set_submit(submit), true);
 
 using Work = std::vector<std::function<void()>>;
 
