@@ -11,8 +11,6 @@ namespace {
 
 constexpr int64_t kHeight = 6, kWidth = 10, kChannels = 3;
 
-std::vector<Device> devices() { return cuda_available() ? std::vector{kCpu, kCuda} : std::vector{kCpu}; }
-
 Tensor random_frames(int64_t count) {
   Random random(3);
   const Tensor x = Tensor::empty({count, kHeight, kWidth, kChannels}, DType::u8);

@@ -1,23 +1,14 @@
 // Training on CUDA: on a GPU, or on the CPU in the build with ENGINE_CUDA=HOST.
-#include <doctest/doctest.h>
-
 #include <cmath>
 
 #include "engine/random.h"
 #include "engine/recording.h"
+#include "tests/cuda_device.h"
 #include "train/evaluate.h"
 #include "train/trainer.h"
 
-namespace engine {
+namespace engine::test {
 namespace {
-
-constexpr Device kCuda{DeviceType::cuda, 0};
-
-bool have_device() {
-  if (cuda_available()) return true;
-  MESSAGE("skipped: ", cuda_unavailable_reason());
-  return false;
-}
 
 ModelFile description() {
   ModelFile file;
@@ -156,4 +147,4 @@ TEST_CASE("CUDA: replayed work reads and writes the same memory") {
   }
 }
 
-}  // namespace engine
+}  // namespace engine::test
