@@ -65,6 +65,8 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias = {}, const U
 // f(x * w + bias): x (N, H, W, C), w (K, R, S, C / groups), bias (K) or undefined -> (N, P, Q, K). f: affine (none) or
 // relu.
 Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& bias, const Conv2d& p, const Unary& f = {Unary::affine});
+// The same of clips: x (N, T, H, W, C), w (K, U, R, S, C / groups) -> (N, O, P, Q, K).
+Tensor conv3d(const Tensor& x, const Tensor& w, const Tensor& bias, const Conv3d& p, const Unary& f = {Unary::affine});
 Tensor max_pool2d(const Tensor& x, const Pool2d& p);
 Tensor average_pool2d(const Tensor& x, const Pool2d& p);
 Tensor global_average_pool(const Tensor& x);  // (N, ..., C) -> (N, C)

@@ -46,13 +46,20 @@ constexpr Conv3d over_time(const Conv2d& p) {
 void conv2d_forward(CpuContext& ctx, const Conv2d& p, const Unary& f, ConstView x, ConstView w, ConstView bias, View y);
 void conv2d_forward(CudaContext& ctx, const Conv2d& p, const Unary& f, ConstView x, ConstView w, ConstView bias,
                     View y);
+void conv3d_forward(CpuContext& ctx, const Conv3d& p, const Unary& f, ConstView x, ConstView w, ConstView bias, View y);
+void conv3d_forward(CudaContext& ctx, const Conv3d& p, const Unary& f, ConstView x, ConstView w, ConstView bias,
+                    View y);
 
 // dx from the gradient of the convolution's output before f.
 void conv2d_backward_input(CpuContext& ctx, const Conv2d& p, ConstView dy, ConstView w, View dx);
 void conv2d_backward_input(CudaContext& ctx, const Conv2d& p, ConstView dy, ConstView w, View dx);
+void conv3d_backward_input(CpuContext& ctx, const Conv3d& p, ConstView dy, ConstView w, View dx);
+void conv3d_backward_input(CudaContext& ctx, const Conv3d& p, ConstView dy, ConstView w, View dx);
 
-// dw, likewise. The gradient of bias is the sum of dy over N, P and Q (kernels/reduce.h).
+// dw, likewise. The gradient of bias is the sum of dy over N, P and Q, and O (kernels/reduce.h).
 void conv2d_backward_weight(CpuContext& ctx, const Conv2d& p, ConstView x, ConstView dy, View dw);
 void conv2d_backward_weight(CudaContext& ctx, const Conv2d& p, ConstView x, ConstView dy, View dw);
+void conv3d_backward_weight(CpuContext& ctx, const Conv3d& p, ConstView x, ConstView dy, View dw);
+void conv3d_backward_weight(CudaContext& ctx, const Conv3d& p, ConstView x, ConstView dy, View dw);
 
 }  // namespace engine
