@@ -62,6 +62,10 @@ double flop(const Problem& p) {
   return std::max(p.s, p.l) <= 128 && p.d <= 128 ? 0.0 : 4.0 * static_cast<double>(p.n * p.h * p.s * p.l * p.d);
 }
 
+// Products of matrices in bf16 round every score, by up to 2^-9 of itself: with scores of up to 3, the probabilities
+// then err by up to 6e-3.
+double bf16_bound(const Problem& p) { return flop(p) > 0 ? 6e-3 : 4e-3; }
+
 std::string name_of(const Problem& p) {
   return concat(p.what, ": N ", p.n, " S ", p.s, " L ", p.l, " H ", p.h, " D ", p.d);
 }
@@ -75,6 +79,7 @@ OpCase separate_case(const Problem& p) {
       .run = [p](const Tensors& in) { return Tensors{attention(in[0], in[1], in[2], options_of(p, in[0].device()))}; },
       .reference =
           [p](const Tensors& in) { return Tensors{attention_reference(p, Array(in[0]), Array(in[1]), Array(in[2]))}; },
+      .bf16 = bf16_bound(p),
       .flop = flop(p)};
 }
 
@@ -90,6 +95,7 @@ OpCase packed_case(const Problem& p) {
                 };
                 return Tensors{attention_reference(p, part(0), part(1), part(2))};
               },
+          .bf16 = bf16_bound(p),
           .flop = flop(p)};
 }
 
