@@ -75,7 +75,8 @@ bool on_device(const void* memory) {
 }  // namespace
 
 Faults& faults() {
-  static Faults instance;
+  const char* visible = std::getenv("CUDA_VISIBLE_DEVICES");
+  static Faults instance{.devices = visible != nullptr && *visible == '\0' ? 0 : 1};
   return instance;
 }
 size_t allocated_bytes() { return bytes_now; }
