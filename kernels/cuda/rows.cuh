@@ -17,44 +17,15 @@ struct Largest {
   __device__ float operator()(float a, float b) const { return fmaxf(a, b); }
 };
 
-template <class Element, bool kAligned, int kPacks, bool kSeveralWarps>
-struct Rows {
+// Rows of packs; kAligned: of whole ones, at multiples of 16 bytes.
+template <class Element, bool kAligned>
+struct RowPacks {
   using T = Element;
-  static constexpr int kCount = kLanes<T>;    // elements in a pack
-  static constexpr bool kKeeps = kPacks > 0;  // a row is read once
-  static constexpr int kSlots = kKeeps ? kPacks : 1;
-  static constexpr int kMostThreads = kSeveralWarps ? 512 : 256;
+  static constexpr int kCount = kLanes<T>;  // elements in a pack
 
-  int64_t rows;
-  int columns, threads, per_block;  // threads of a row, rows of a block at a time
+  int columns;
 
-  Rows(int64_t row_count, int64_t column_count, int threads_per_row)
-      : rows(row_count),
-        columns(static_cast<int>(column_count)),
-        threads(threads_per_row),
-        per_block(std::max(1, 256 / threads_per_row)) {}
-  unsigned block() const { return static_cast<unsigned>(threads * per_block); }
-  // Blocks that take every row once.
-  unsigned grid() const { return blocks_for(rows, per_block); }
-
-  // This thread's place in its row, and its row's in the block.
-  __device__ int thread() const { return static_cast<int>(threadIdx.x) % threads; }
-  __device__ int row_in_block() const { return static_cast<int>(threadIdx.x) / threads; }
   __device__ bool inside(int column) const { return kAligned || column < columns; }
-
-  // Calls f(slot, column) for each of this thread's packs: where to keep it, and its first column.
-  template <class F>
-  __device__ void each_pack(const F& f) const {
-    if constexpr (kKeeps) {
-#pragma unroll
-      for (int slot = 0; slot < kPacks; ++slot) {
-        const int column = (slot * threads + thread()) * kCount;
-        if (column < columns) f(slot, column);
-      }
-    } else {
-      for (int column = thread() * kCount; column < columns; column += threads * kCount) f(0, column);
-    }
-  }
 
   // A pack of a row that starts at `row`; beyond its end `padding`.
   template <class V>
@@ -79,6 +50,44 @@ struct Rows {
 #pragma unroll
       for (int i = 0; i < kCount; ++i)
         if (inside(column + i)) row[column + i] = from_f32<V>(from[i]);
+    }
+  }
+};
+
+template <class Element, bool kAligned, int kPacks, bool kSeveralWarps>
+struct Rows : RowPacks<Element, kAligned> {
+  using RowPacks<Element, kAligned>::columns, RowPacks<Element, kAligned>::kCount;
+  static constexpr bool kKeeps = kPacks > 0;  // a row is read once
+  static constexpr int kSlots = kKeeps ? kPacks : 1;
+  static constexpr int kMostThreads = kSeveralWarps ? 512 : 256;
+
+  int64_t rows;
+  int threads, per_block;  // threads of a row, rows of a block at a time
+
+  Rows(int64_t row_count, int64_t column_count, int threads_per_row)
+      : RowPacks<Element, kAligned>{static_cast<int>(column_count)},
+        rows(row_count),
+        threads(threads_per_row),
+        per_block(std::max(1, 256 / threads_per_row)) {}
+  unsigned block() const { return static_cast<unsigned>(threads * per_block); }
+  // Blocks that take every row once.
+  unsigned grid() const { return blocks_for(rows, per_block); }
+
+  // This thread's place in its row, and its row's in the block.
+  __device__ int thread() const { return static_cast<int>(threadIdx.x) % threads; }
+  __device__ int row_in_block() const { return static_cast<int>(threadIdx.x) / threads; }
+
+  // Calls f(slot, column) for each of this thread's packs: where to keep it, and its first column.
+  template <class F>
+  __device__ void each_pack(const F& f) const {
+    if constexpr (kKeeps) {
+#pragma unroll
+      for (int slot = 0; slot < kPacks; ++slot) {
+        const int column = (slot * threads + thread()) * kCount;
+        if (column < columns) f(slot, column);
+      }
+    } else {
+      for (int column = thread() * kCount; column < columns; column += threads * kCount) f(0, column);
     }
   }
 
