@@ -76,7 +76,7 @@ function(engine_add_cuda_kernels target)
   target_compile_definitions(${target} PUBLIC ENGINE_WITH_CUDA)
   if(ENGINE_CUDA_BACKEND STREQUAL "ON")
     target_sources(${target} PRIVATE ${host_sources} ${device_sources})
-    target_link_libraries(${target} PRIVATE CUDA::cudart CUDA::cublasLt CUDNN::cudnn CUDNN::frontend)
+    target_link_libraries(${target} PRIVATE CUDA::cudart CUDA::cublasLt CUDNN::cudnn $<BUILD_INTERFACE:CUDNN::frontend>)
     # constexpr functions of the standard library and of kernels/*.h are called from kernels; a kernel whose registers spill
     # into memory is a fault.
     target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr
@@ -92,6 +92,7 @@ function(engine_add_cuda_kernels target)
       COMPILE_OPTIONS "-x;c++;-include;${runner}/host_runner.h;-Wno-unknown-pragmas" OBJECT_DEPENDS ${runner}/host_runner.h)
     target_sources(${target} PRIVATE ${host_sources} ${device_sources} ${runner_sources})
     target_include_directories(${target} SYSTEM PRIVATE ${CUDAToolkit_INCLUDE_DIRS})
-    target_link_libraries(${target} PRIVATE CUDNN::cudnn CUDNN::frontend)
+    target_compile_definitions(${target} PRIVATE ENGINE_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+    target_link_libraries(${target} PRIVATE CUDNN::cudnn $<BUILD_INTERFACE:CUDNN::frontend>)
   endif()
 endfunction()

@@ -66,6 +66,8 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias = {}, const U
 // f(x * w + bias): x (N, H, W, C), w (K, R, S, C / groups), bias (K) or undefined -> (N, P, Q, K). f: affine (none) or
 // relu.
 Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& bias, const Conv2d& p, const Unary& f = {Unary::affine});
+// The same of clips: x (N, T, H, W, C), w (K, U, R, S, C / groups) -> (N, O, P, Q, K).
+Tensor conv3d(const Tensor& x, const Tensor& w, const Tensor& bias, const Conv3d& p, const Unary& f = {Unary::affine});
 Tensor max_pool2d(const Tensor& x, const Pool2d& p);
 Tensor average_pool2d(const Tensor& x, const Pool2d& p);
 Tensor global_average_pool(const Tensor& x);  // (N, ..., C) -> (N, C)
@@ -125,5 +127,9 @@ Tensor dropout(const Tensor& x, double probability);
 // gradient.
 Tensor normalize_frames(const Tensor& x, const std::vector<double>& mean, const std::vector<double>& deviation,
                         DType dtype = DType::f32);
+// Frames x (N, H, W, C) through an affine map each, matrix (N, 2, 3) f32, which crops, resizes, rotates and flips
+// (kernels/frame.h), then as above -> (N, P, Q, K). size: {P, Q, K}; channels from C on are 0.
+Tensor warp_frames(const Tensor& x, const Tensor& matrix, const Shape& size, const std::vector<double>& mean,
+                   const std::vector<double>& deviation, DType dtype = DType::f32);
 
 }  // namespace engine

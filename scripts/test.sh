@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Sets up, builds and tests; prints the minutes of every part at the end and stops at the first part that fails.
 #   ./scripts/test.sh          the release build and its suite
-#   ./scripts/test.sh --full   also layering, formatting, the installed package and the sanitizer builds
+#   ./scripts/test.sh --full   also layering, formatting, the installed package, the sanitizer builds and, where there is
+#                              a CUDA toolkit, the CUDA kernels on the CPU
 # No GPU and no CUDA toolkit is needed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -19,7 +20,10 @@ esac
 
 jobs=$(nproc)
 launcher=() wrapper=()
-if command -v ccache >/dev/null; then launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache); fi
+if command -v ccache >/dev/null; then
+  launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache -DCMAKE_CUDA_COMPILER_LAUNCHER=ccache)
+fi
+have_cuda() { command -v nvcc >/dev/null || [ -x "${CUDA_PATH:-/usr/local/cuda}/bin/nvcc" ]; }
 export OMP_WAIT_POLICY=PASSIVE
 
 table='' passed=0 failed=0 skipped=0
@@ -79,8 +83,17 @@ thread_suite() {
   suite tsan -R "^($names)$"
 }
 
+# The CUDA kernels on the CPU, with their threads in three orders: a kernel must not depend on any.
+kernel_suite() {
+  local order
+  for order in forward reverse shuffled:7; do
+    echo "-- threads in order: $order"
+    ENGINE_RUNNER_ORDER=$order suite host-cuda -R "(_cuda|^host_runner)$"
+  done
+}
+
 check_format() {
-  find kernels engine layers io train bench tests \( -name '*.h' -o -name '*.cpp' -o -name '*.cu' \) \
+  find kernels engine layers io train bench tests \( -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' \) \
     -exec clang-format --dry-run -Werror {} +
 }
 
@@ -100,5 +113,11 @@ if $full; then
   part 'test asan' suite asan
   part 'build tsan' build tsan
   part 'test tsan' thread_suite
+  if have_cuda; then
+    part 'build kernels' build host-cuda
+    part 'test kernels' kernel_suite
+  else
+    skip 'test kernels' 'no CUDA toolkit, whose headers the kernels need'
+  fi
 fi
 print_table

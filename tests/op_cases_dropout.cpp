@@ -27,7 +27,7 @@ OpCase dropout_case(const Shape& shape, double probability) {
           .run =
               [=](const Tensors& in) {
                 StepRandom::current().set_seed(kSeed);
-                StepRandom::current().begin_step(Tensor::from<int64_t>({kStep}));
+                StepRandom::current().begin_step(Tensor::from<int64_t>({kStep}).to(in[0].device()));
                 return Tensors{dropout(in[0], probability), dropout(in[0], probability)};
               },
           .reference =

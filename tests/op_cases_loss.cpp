@@ -5,11 +5,13 @@
 namespace engine::test {
 namespace {
 
-// -log softmax of one element.
-double surprise(const Array& x, int64_t row, int64_t c) {
+// -log softmax of a row.
+std::vector<double> surprises(const Array& x, int64_t row) {
   double sum = 0;
-  for (int64_t k = 0; k < x.size(1); ++k) sum += std::exp(x(row, k) - x(row, c));
-  return std::log(sum);
+  for (int64_t k = 0; k < x.size(1); ++k) sum += std::exp(x(row, k) - x(row, 0));
+  std::vector<double> result;
+  for (int64_t c = 0; c < x.size(1); ++c) result.push_back(std::log(sum) - (x(row, c) - x(row, 0)));
+  return result;
 }
 
 Tensors scalar(double value) {
@@ -27,10 +29,11 @@ Tensors cross_entropy_reference(const CrossEntropy& p, const Tensors& in) {
   for (int64_t row = 0; row < x.size(0); ++row) {
     const int64_t label = labels[static_cast<size_t>(row)];
     if (label == p.ignore_index) continue;
+    const std::vector<double> surprise = surprises(x, row);
     weights += weight(label);
-    loss += (1 - p.label_smoothing) * weight(label) * surprise(x, row, label);
+    loss += (1 - p.label_smoothing) * weight(label) * surprise[static_cast<size_t>(label)];
     for (int64_t c = 0; c < classes; ++c)
-      loss += p.label_smoothing / static_cast<double>(classes) * weight(c) * surprise(x, row, c);
+      loss += p.label_smoothing / static_cast<double>(classes) * weight(c) * surprise[static_cast<size_t>(c)];
   }
   return scalar(weights > 0 ? loss / weights : 0.0);
 }
@@ -55,8 +58,10 @@ OpCase soft_case(const Shape& shape) {
               [](const Tensors& in) {
                 const Array x(in[0]), target(in[1]);
                 double loss = 0;
-                for (int64_t row = 0; row < x.size(0); ++row)
-                  for (int64_t c = 0; c < x.size(1); ++c) loss += target(row, c) * surprise(x, row, c);
+                for (int64_t row = 0; row < x.size(0); ++row) {
+                  const std::vector<double> surprise = surprises(x, row);
+                  for (int64_t c = 0; c < x.size(1); ++c) loss += target(row, c) * surprise[static_cast<size_t>(c)];
+                }
                 return scalar(loss / static_cast<double>(x.size(0)));
               }};
 }
@@ -79,7 +84,8 @@ OpCase regression_case(const char* op, Tensor (*run)(const Tensor&, const Tensor
 
 std::vector<OpCase> cases() {
   std::vector<OpCase> rows;
-  for (const Shape& shape : {Shape{1, 1}, {1, 7}, {5, 3}, {67, 101}, {300, 10}})
+  for (const Shape& shape :
+       {Shape{1, 1}, {1, 7}, {5, 3}, {67, 101}, {300, 10}, {700, 16}, {9, 384}, {3, 1040}, {2, 8200}})
     rows.push_back(cross_entropy_case("plain", shape, {}, false));
   const Shape shape{37, 5};
   rows.push_back(cross_entropy_case("smoothing", shape, {.label_smoothing = 0.1}, false));
@@ -88,8 +94,11 @@ std::vector<OpCase> cases() {
   rows.push_back(cross_entropy_case("smoothing, weights", shape, {.label_smoothing = 0.3}, true));
   rows.push_back(cross_entropy_case("smoothing, ignoring", shape, {.label_smoothing = 0.2, .ignore_index = 0}, false));
   rows.push_back(cross_entropy_case("all three", shape, {.label_smoothing = 0.15, .ignore_index = 4}, true));
+  // Many rows, and long ones, which the CUDA kernels spread over several blocks and over a whole one.
+  rows.push_back(cross_entropy_case("all three", {1500, 8}, {.label_smoothing = 0.15, .ignore_index = 4}, true));
+  rows.push_back(cross_entropy_case("all three", {2, 8193}, {.label_smoothing = 0.15, .ignore_index = 4}, true));
   rows.push_back(cross_entropy_case("every row ignored", {6, 1}, {.ignore_index = 0}, false));
-  for (const Shape& each : {Shape{1, 1}, {4, 9}, {130, 21}}) rows.push_back(soft_case(each));
+  for (const Shape& each : {Shape{1, 1}, {4, 9}, {130, 21}, {1100, 8}, {2, 8193}}) rows.push_back(soft_case(each));
   for (const Shape& each : {Shape{}, {3, 5, 7}, {40001}}) {
     rows.push_back(regression_case(
         "mse_loss", mse_loss, [](double d) { return d * d; }, each));

@@ -87,6 +87,7 @@ std::vector<OpCase> cases() {
   const Pool2d uneven{.kernel_h = 1, .kernel_w = 4, .stride_h = 3, .stride_w = 2, .pad_w = 2};
   const Pool2d gaps{.kernel_h = 2, .kernel_w = 2, .stride_h = 3, .stride_w = 3};
   const Pool2d whole{.kernel_h = 5, .kernel_w = 4, .stride_h = 5, .stride_w = 4};
+  const Pool2d large{.kernel_h = 5, .kernel_w = 4, .stride_h = 2, .stride_w = 1, .pad_h = 2, .pad_w = 1};
   struct Window {
     const char* what;
     Shape x;
@@ -101,13 +102,20 @@ std::vector<OpCase> cases() {
                             {"gaps between windows", {2, 7, 8, 3}, gaps},
                             {"one window", {3, 5, 4, 2}, whole},
                             {"images of one pixel", {2, 1, 1, 9}, three_by_two},
-                            {"one channel", {1, 6, 6, 1}, halves}};
+                            {"one channel", {1, 6, 6, 1}, halves},
+                            {"2x2, 16 channels", {2, 5, 4, 16}, halves},
+                            {"3x3 stride 2, padding, 8 channels", {1, 6, 7, 8}, three_by_two},
+                            {"overlapping windows, 8 channels", {1, 4, 5, 8}, every},
+                            {"large windows", {1, 6, 5, 3}, large},
+                            {"large windows, 24 channels", {1, 5, 6, 24}, large},
+                            {"gaps between windows, 8 channels", {1, 5, 7, 8}, gaps}};
   std::vector<OpCase> rows;
   for (const Window& window : windows) rows.push_back(max_case(window.what, window.x, window.p));
   for (const Window& window : windows) rows.push_back(average_case(window.what, window.x, window.p));
   Pool2d inside = three_by_two;
   inside.count_padding = false;
   rows.push_back(average_case("3x3 stride 2, padding not counted", {2, 7, 8, 3}, inside));
+  rows.push_back(average_case("many elements, padding not counted", {2, 17, 19, 24}, inside));
   rows.push_back(average_case(
       "different sizes, padding not counted", {1, 5, 9, 66},
       {.kernel_h = 2, .kernel_w = 4, .stride_h = 1, .stride_w = 3, .pad_h = 1, .pad_w = 2, .count_padding = false}));

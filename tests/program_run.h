@@ -51,6 +51,9 @@ struct Outcome {
   std::string out, err;
 };
 
+// Whether programs see the machine's CUDA devices; what the suites expect is what the CPU gives.
+inline bool with_cuda_devices = false;
+
 // A program under way, with its output going to files.
 class Process {
  public:
@@ -64,6 +67,7 @@ class Process {
     pid_ = fork();
     REQUIRE(pid_ >= 0);
     if (pid_ != 0) return;
+    if (!with_cuda_devices) setenv("CUDA_VISIBLE_DEVICES", "", 1);
     redirect(out_, STDOUT_FILENO);
     redirect(err_, STDERR_FILENO);
     execv(argv[0], argv.data());

@@ -1,25 +1,15 @@
 // Runs the case table (tests/op_cases.h) on CUDA: on a GPU, or on the CPU in the build with ENGINE_CUDA=HOST.
-#include <doctest/doctest.h>
-
 #include <cstdlib>
 #include <regex>
 
+#include "tests/cuda_device.h"
 #include "tests/op_check.h"
 
 namespace engine::test {
 namespace {
 
-constexpr Device kCuda{DeviceType::cuda, 0};
-
 // Relative L2 error allowed to any op against f64: what the design asks of each mode; a row's own bound may be tighter.
 constexpr double kStrict = 1e-5, kTf32 = 1e-3, kBf16 = 1e-2;
-
-// False, with the reason, where there is no CUDA device.
-bool have_device() {
-  if (cuda_available()) return true;
-  MESSAGE("skipped: ", cuda_unavailable_reason());
-  return false;
-}
 
 // Runs check(row) for the rows whose op matches the regular expression in ENGINE_TEST_OPS (all without one); a row that
 // throws fails and does not keep the others from running.

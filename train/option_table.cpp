@@ -130,7 +130,10 @@ void OptionTable::number(OptionName name, double& value, Range range) {
   Option& option = add(std::move(name), ValueKind::number);
   option.domain = words_for(range, "a number");
   option.set = [&value, range](const std::string& text) { return set_number(text, range, value); };
-  option.get = [&value] { return fmt::format("{:#}", value); };
+  option.get = [&value] {
+    const std::string text = fmt::format("{}", value);
+    return text.find_first_of(".e") == text.npos ? text + ".0" : text;  // TOML tells numbers from integers by this
+  };
 }
 
 void OptionTable::integer(OptionName name, int64_t& value, Range range) {

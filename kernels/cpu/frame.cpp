@@ -1,5 +1,7 @@
 #include "kernels/frame.h"
 
+#include <cmath>
+
 #include "kernels/cpu/parallel.h"
 
 namespace engine {
@@ -8,6 +10,20 @@ namespace {
 // Scale and shift are written out for this many pixels, so that the inner loop vectorises whatever C is.
 constexpr int64_t kPixels = 64;
 constexpr int64_t kLongestRun = kPixels * NormalizeFrames::kMaxChannels;
+
+// One axis of a bilinear sample: two neighbouring pixels and the weight of the second.
+struct Sample {
+  int64_t first, second;
+  float weight;
+};
+
+Sample sample_at(float place, int64_t size) {
+  const float last = static_cast<float>(size - 1);
+  float from_first_centre = place - 0.5f > 0 ? place - 0.5f : 0.0f;  // NaN is 0
+  if (from_first_centre > last) from_first_centre = last;
+  const auto first = static_cast<int64_t>(from_first_centre);
+  return {first, std::min(first + 1, size - 1), from_first_centre - static_cast<float>(first)};
+}
 
 }  // namespace
 
@@ -29,6 +45,42 @@ void normalize_frames(CpuContext& ctx, const NormalizeFrames& p, ConstView x, Vi
         const int64_t first = r * run, length = std::min(run, count - first);
 #pragma omp simd
         for (int64_t i = 0; i < length; ++i) out[first + i] = static_cast<T>(in[first + i]) * scale[i] + shift[i];
+      }
+    });
+  });
+}
+
+void warp_frames(CpuContext& ctx, const NormalizeFrames& p, ConstView x, ConstView matrix, View y) {
+  if (y.dtype == DType::bf16)
+    return in_f32(
+        ctx, [&](auto... v) { warp_frames(ctx, p, v...); }, x, matrix, y);
+  const int64_t height = x.shape[1], width = x.shape[2], channels = x.shape[3];
+  const int64_t rows = y.shape[1], columns = y.shape[2], padded = y.shape[3];
+  const uint8_t* in = x.as<uint8_t>();
+  const float* matrices = matrix.as<float>();
+  dispatch_float(y.dtype, [&]<class T>() {
+    T* out = y.as<T>();
+    const int64_t grain = std::max<int64_t>(1, kPointwiseGrain / std::max<int64_t>(1, columns * padded));
+    parallel_for(x.shape[0] * rows, grain, [&](int64_t begin, int64_t end) {
+      for (int64_t pixel = begin * columns; pixel < end * columns; ++pixel) {
+        const int64_t frame = pixel / (rows * columns);
+        const float* m = matrices + 6 * frame;
+        const float right = static_cast<float>(pixel % columns) + 0.5f;
+        const float down = static_cast<float>(pixel / columns % rows) + 0.5f;
+        const Sample u = sample_at(std::fma(m[0], right, std::fma(m[1], down, m[2])), width);
+        const Sample v = sample_at(std::fma(m[3], right, std::fma(m[4], down, m[5])), height);
+        const auto at = [&](int64_t h, int64_t w, int64_t c) {
+          return static_cast<T>(in[((frame * height + h) * width + w) * channels + c]);
+        };
+        const auto between = [](T a, T b, float weight) { return a + static_cast<T>(weight) * (b - a); };
+        for (int64_t c = 0; c < channels; ++c) {
+          const T above = between(at(v.first, u.first, c), at(v.first, u.second, c), u.weight);
+          const T below = between(at(v.second, u.first, c), at(v.second, u.second, c), u.weight);
+          const auto channel = static_cast<size_t>(c);
+          out[pixel * padded + c] =
+              static_cast<T>(p.scale[channel]) * between(above, below, v.weight) + static_cast<T>(p.shift[channel]);
+        }
+        std::fill(out + pixel * padded + channels, out + (pixel + 1) * padded, T(0));
       }
     });
   });

@@ -28,7 +28,7 @@ constexpr const char* name_of(Pass pass) {
 // Everything that a primitive depends on.
 struct Problem {
   Pass pass;
-  Conv2d p;
+  Conv3d p;
   Shape x, w, y;
   bool bias;
   int threads;
@@ -37,16 +37,20 @@ struct Problem {
     std::vector<int64_t> key = {static_cast<int64_t>(pass),
                                 bias,
                                 threads,
+                                p.stride_t,
                                 p.stride_h,
                                 p.stride_w,
+                                p.pad_t,
                                 p.pad_h,
                                 p.pad_w,
+                                p.dilation_t,
                                 p.dilation_h,
                                 p.dilation_w,
                                 p.groups};
     for (const Shape* shape : {&x, &w, &y}) key.insert(key.end(), shape->begin(), shape->end());
     return key;
   }
+  bool clips() const { return x.rank() == 5; }
 };
 
 // A primitive and the memory it works on. Activations stay in our layout; weights change into the layout that the
@@ -68,14 +72,22 @@ dnnl::stream& stream() {
 
 memory::desc describe(const memory::dims& sizes, Tag tag) { return {sizes, memory::data_type::f32, tag}; }
 
-// (N, H, W, C) in oneDNN's order of sizes.
-memory::desc image(const Shape& s) { return describe({s[0], s[3], s[1], s[2]}, Tag::nhwc); }
+// A shape with channels last in oneDNN's order of sizes: channels before the spatial axes.
+memory::dims channels_first(const Shape& s) {
+  memory::dims sizes(s.begin(), s.end());
+  std::rotate(sizes.begin() + 1, sizes.end() - 1, sizes.end());
+  return sizes;
+}
+
+memory::desc image(const Shape& s) { return describe(channels_first(s), s.rank() == 5 ? Tag::ndhwc : Tag::nhwc); }
 
 memory::desc weights(const Problem& problem, bool preferred) {
-  const Shape& w = problem.w;
+  memory::dims sizes = channels_first(problem.w);
   const int64_t groups = problem.p.groups;
-  if (groups == 1) return describe({w[0], w[3], w[1], w[2]}, preferred ? Tag::any : Tag::ohwi);
-  return describe({groups, w[0] / groups, w[3], w[1], w[2]}, preferred ? Tag::any : Tag::gohwi);
+  if (groups == 1) return describe(sizes, preferred ? Tag::any : problem.clips() ? Tag::odhwi : Tag::ohwi);
+  sizes[0] /= groups;
+  sizes.insert(sizes.begin(), groups);
+  return describe(sizes, preferred ? Tag::any : problem.clips() ? Tag::godhwi : Tag::gohwi);
 }
 
 dnnl::primitive_attr attributes() {
@@ -88,8 +100,14 @@ dnnl::primitive_attr attributes() {
 // only: Winograd's rounds differently and would not be exact on whole numbers.
 struct Geometry {
   memory::dims strides, dilations, pads;
-  explicit Geometry(const Conv2d& p)
-      : strides{p.stride_h, p.stride_w}, dilations{p.dilation_h - 1, p.dilation_w - 1}, pads{p.pad_h, p.pad_w} {}
+  explicit Geometry(const Problem& problem) {
+    const Conv3d& p = problem.p;
+    strides = {p.stride_t, p.stride_h, p.stride_w};
+    dilations = {p.dilation_t - 1, p.dilation_h - 1, p.dilation_w - 1};
+    pads = {p.pad_t, p.pad_h, p.pad_w};
+    if (problem.clips()) return;
+    for (memory::dims* axes : {&strides, &dilations, &pads}) axes->erase(axes->begin());
+  }
 };
 constexpr auto kDirect = dnnl::algorithm::convolution_direct;
 
@@ -115,7 +133,7 @@ typename Primitive::primitive_desc select_backward(const dnnl::convolution_forwa
 
 dnnl::convolution_forward::primitive_desc forward_descriptor(const Problem& problem) {
   using Forward = dnnl::convolution_forward;
-  const Geometry g(problem.p);
+  const Geometry g(problem);
   const memory::desc x = image(problem.x), w = weights(problem, true), y = image(problem.y);
   constexpr auto kKind = dnnl::prop_kind::forward_training;
   if (problem.bias) {
@@ -127,7 +145,7 @@ dnnl::convolution_forward::primitive_desc forward_descriptor(const Problem& prob
 
 template <class Backward>
 typename Backward::primitive_desc backward_descriptor(const Problem& problem) {
-  const Geometry g(problem.p);
+  const Geometry g(problem);
   return select_backward<Backward>(forward_descriptor(problem), kDirect, image(problem.x), weights(problem, true),
                                    image(problem.y), g.strides, g.dilations, g.pads, g.pads);
 }
@@ -208,13 +226,14 @@ void run(CpuContext& ctx, const Problem& problem, ConstView x, ConstView w, Cons
   stream().wait();
 }
 
-void convolve(CpuContext& ctx, Pass pass, const Conv2d& p, ConstView x, ConstView w, ConstView bias, ConstView y) {
+void convolve(CpuContext& ctx, Pass pass, const Conv3d& p, ConstView x, ConstView w, ConstView bias, ConstView y) {
   try {
     run(ctx, {pass, p, x.shape, w.shape, y.shape, bias.defined(), ctx.threads()}, x, w, bias, y);
   } catch (const dnnl::error& error) {
     const bool memory_ran_out = error.status == dnnl_out_of_memory;
-    throw Error(concat("conv2d: ", name_of(pass), " of x ", x.shape, " and w ", w.shape, ", groups ", p.groups,
-                       ": oneDNN: ", error.what(), memory_ran_out ? "; use a smaller batch or fewer frames" : ""),
+    throw Error(concat(x.shape.rank() == 5 ? "conv3d: " : "conv2d: ", name_of(pass), " of x ", x.shape, " and w ",
+                       w.shape, ", groups ", p.groups, ": oneDNN: ", error.what(),
+                       memory_ran_out ? "; use a smaller batch or fewer frames" : ""),
                 memory_ran_out ? exit_code::kMemory : exit_code::kInternal);
   }
 }
@@ -227,15 +246,15 @@ bool sgemm(int64_t m, int64_t n, int64_t k, const Matrix& a, const Matrix& b, fl
          dnnl_success;
 }
 
-void conv2d_forward(CpuContext& ctx, const Conv2d& p, ConstView x, ConstView w, ConstView bias, View y) {
+void conv_forward(CpuContext& ctx, const Conv3d& p, ConstView x, ConstView w, ConstView bias, View y) {
   convolve(ctx, Pass::forward, p, x, w, bias, y);
 }
 
-void conv2d_backward_input(CpuContext& ctx, const Conv2d& p, ConstView dy, ConstView w, View dx) {
+void conv_backward_input(CpuContext& ctx, const Conv3d& p, ConstView dy, ConstView w, View dx) {
   convolve(ctx, Pass::backward_input, p, dx, w, {}, dy);
 }
 
-void conv2d_backward_weight(CpuContext& ctx, const Conv2d& p, ConstView x, ConstView dy, View dw) {
+void conv_backward_weight(CpuContext& ctx, const Conv3d& p, ConstView x, ConstView dy, View dw) {
   convolve(ctx, Pass::backward_weight, p, x, dw, {}, dy);
 }
 

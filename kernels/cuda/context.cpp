@@ -34,7 +34,8 @@ CudaContext& cuda_context(int index) {
   static std::array<CudaContext*, kMostDevices> contexts{};  // never destroyed, like the CPU's
   thread_local int current = -1;
   if (current == index) return *contexts[static_cast<size_t>(index)];
-  ENGINE_CHECK(index >= 0 && index < kMostDevices, "cuda:", index, ": device numbers run from 0 to ", kMostDevices - 1);
+  ENGINE_CHECK(index >= 0 && index < kMostDevices, "device cuda:", index, ": device numbers run from 0 to ",
+               kMostDevices - 1);
   const std::lock_guard lock(mutex);
   CudaContext*& context = contexts[static_cast<size_t>(index)];
   if (context == nullptr) context = new CudaContext(index);
@@ -45,19 +46,19 @@ CudaContext& cuda_context(int index) {
 
 CudaContext::CudaContext(int index) : index_(index) {
   if (const std::string fault = cuda_device_fault(); !fault.empty())
-    throw Error(concat("cuda:", index, ": ", fault, "; use --device cpu"), exit_code::kNoDevice);
+    throw Error(concat("device cuda:", index, ": ", fault, "; use --device cpu"), exit_code::kNoDevice);
   int count = 0;
   ENGINE_CUDA(cudaGetDeviceCount(&count));
   if (index >= count)
-    throw Error(concat("cuda:", index, ": this machine has ", count, " CUDA device", count == 1 ? "" : "s",
+    throw Error(concat("device cuda:", index, ": this machine has ", count, " CUDA device", count == 1 ? "" : "s",
                        "; the last one is cuda:", count - 1),
                 exit_code::kNoDevice);
   ENGINE_CUDA(cudaSetDevice(index));
   compute_capability_ =
       10 * attribute(cudaDevAttrComputeCapabilityMajor, index) + attribute(cudaDevAttrComputeCapabilityMinor, index);
   if (compute_capability_ < kOldestCompute)
-    throw Error(concat("cuda:", index, ": compute capability ", compute_capability_ / 10, ".", compute_capability_ % 10,
-                       " is older than 8.0; use --device cpu"),
+    throw Error(concat("device cuda:", index, ": compute capability ", compute_capability_ / 10, ".",
+                       compute_capability_ % 10, " is older than 8.0; use --device cpu"),
                 exit_code::kNoDevice);
   multiprocessors_ = attribute(cudaDevAttrMultiProcessorCount, index);
   ENGINE_CUDA(cudaStreamCreateWithFlags(stream_.receive(), cudaStreamNonBlocking));

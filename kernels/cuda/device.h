@@ -49,6 +49,16 @@ __host__ __device__ inline T from_f32(float x) {
   }
 }
 
+// The memory of an argument that may not be given; null where it is not.
+template <class T>
+const T* optional(const ConstView& view) {
+  return view.defined() ? view.as<T>() : nullptr;
+}
+template <class T>
+T* optional(const View& view) {
+  return view.defined() ? view.as<T>() : nullptr;
+}
+
 // Queues `kernel`; arguments are converted to its parameters' types. `name` is the op's, for messages. Nothing is
 // queued for an empty grid. The launch's own errors are reported here, those of its execution by a later call.
 template <class... P, class... A>

@@ -1,54 +1,31 @@
 // The rows of a matrix spread over threads, for what needs a whole row at once (softmax, layer norm, cross entropy). By
-// the length of a row, it is shared by
+// its length and by how many elements a thread may hold, a row is shared by
 //   up to 32 threads of a warp that hold one pack each;
-//   up to 32 threads of a warp that hold 16 elements each, up to 512 columns;
-//   several warps that hold 16 elements per thread, up to 8192 columns;
+//   up to 32 threads of a warp that hold as much as they may (16 elements: up to 512 columns);
+//   several warps that do (16 elements: up to 8192 columns);
 //   a block of 512 threads that holds nothing: it reads the row again, from the caches, in every pass.
-// Short rows share a block. Which thread has which element depends on the number of columns alone.
+// Short rows share a block. Which thread has which element depends on the number of columns alone. Kernels write fmaf
+// where a product is added: left to the compiler, it may be rounded in the aligned kernel and not in the other.
 #pragma once
 
 #include "kernels/cuda/device.h"
 
 namespace engine {
 
-template <class Element, bool kAligned, int kPacks, bool kSeveralWarps>
-struct Rows {
+// The maximum of logits. A NaN is passed over; the exponential of its difference from the maximum brings it back.
+struct Largest {
+  __device__ float operator()(float a, float b) const { return fmaxf(a, b); }
+};
+
+// Rows of packs; kAligned: of whole ones, at multiples of 16 bytes.
+template <class Element, bool kAligned>
+struct RowPacks {
   using T = Element;
-  static constexpr int kCount = kLanes<T>;    // elements in a pack
-  static constexpr bool kKeeps = kPacks > 0;  // a row is read once
-  static constexpr int kSlots = kKeeps ? kPacks : 1;
-  static constexpr int kMostThreads = kSeveralWarps ? 512 : 256;
+  static constexpr int kCount = kLanes<T>;  // elements in a pack
 
-  int64_t rows;
-  int columns, threads, per_block;  // threads of a row, rows of a block at a time
+  int columns;
 
-  Rows(int64_t row_count, int64_t column_count, int threads_per_row)
-      : rows(row_count),
-        columns(static_cast<int>(column_count)),
-        threads(threads_per_row),
-        per_block(std::max(1, 256 / threads_per_row)) {}
-  unsigned block() const { return static_cast<unsigned>(threads * per_block); }
-  // Blocks that take every row once.
-  unsigned grid() const { return blocks_for(rows, per_block); }
-
-  // This thread's place in its row, and its row's in the block.
-  __device__ int thread() const { return static_cast<int>(threadIdx.x) % threads; }
-  __device__ int row_in_block() const { return static_cast<int>(threadIdx.x) / threads; }
   __device__ bool inside(int column) const { return kAligned || column < columns; }
-
-  // Calls f(slot, column) for each of this thread's packs: where to keep it, and its first column.
-  template <class F>
-  __device__ void each_pack(const F& f) const {
-    if constexpr (kKeeps) {
-#pragma unroll
-      for (int slot = 0; slot < kPacks; ++slot) {
-        const int column = (slot * threads + thread()) * kCount;
-        if (column < columns) f(slot, column);
-      }
-    } else {
-      for (int column = thread() * kCount; column < columns; column += threads * kCount) f(0, column);
-    }
-  }
 
   // A pack of a row that starts at `row`; beyond its end `padding`.
   template <class V>
@@ -75,6 +52,44 @@ struct Rows {
         if (inside(column + i)) row[column + i] = from_f32<V>(from[i]);
     }
   }
+};
+
+template <class Element, bool kAligned, int kPacks, bool kSeveralWarps>
+struct Rows : RowPacks<Element, kAligned> {
+  using RowPacks<Element, kAligned>::columns, RowPacks<Element, kAligned>::kCount;
+  static constexpr bool kKeeps = kPacks > 0;  // a row is read once
+  static constexpr int kSlots = kKeeps ? kPacks : 1;
+  static constexpr int kMostThreads = kSeveralWarps ? 512 : 256;
+
+  int64_t rows;
+  int threads, per_block;  // threads of a row, rows of a block at a time
+
+  Rows(int64_t row_count, int64_t column_count, int threads_per_row)
+      : RowPacks<Element, kAligned>{static_cast<int>(column_count)},
+        rows(row_count),
+        threads(threads_per_row),
+        per_block(std::max(1, 256 / threads_per_row)) {}
+  unsigned block() const { return static_cast<unsigned>(threads * per_block); }
+  // Blocks that take every row once.
+  unsigned grid() const { return blocks_for(rows, per_block); }
+
+  // This thread's place in its row, and its row's in the block.
+  __device__ int thread() const { return static_cast<int>(threadIdx.x) % threads; }
+  __device__ int row_in_block() const { return static_cast<int>(threadIdx.x) / threads; }
+
+  // Calls f(slot, column) for each of this thread's packs: where to keep it, and its first column.
+  template <class F>
+  __device__ void each_pack(const F& f) const {
+    if constexpr (kKeeps) {
+#pragma unroll
+      for (int slot = 0; slot < kPacks; ++slot) {
+        const int column = (slot * threads + thread()) * kCount;
+        if (column < columns) f(slot, column);
+      }
+    } else {
+      for (int column = thread() * kCount; column < columns; column += threads * kCount) f(0, column);
+    }
+  }
 
   // Each of `values` over the threads of the row, in a fixed order. Every thread of the block calls.
   template <int kValues, class V, class Op>
@@ -96,10 +111,11 @@ struct Rows {
   }
 };
 
-// Calls f with the Rows<T, ...> of a matrix.
-template <class T, class F>
+// Calls f with the Rows<T, ...> of a matrix. A thread holds at most kElements elements: fewer where the kernel needs
+// registers for more than them.
+template <class T, int kElements = 16, class F>
 void with_rows(int64_t rows, int64_t columns, bool aligned, const F& f) {
-  constexpr int kCount = kLanes<T>, kPacks = 16 / kCount, kMostThreads = 512;
+  constexpr int kCount = kLanes<T>, kPacks = kElements / kCount, kMostThreads = 512;
   ENGINE_CHECK(columns <= 1 << 30, "CUDA: rows of ", columns, " elements are too long; at most 2^30");
   const auto packs = static_cast<unsigned>((columns + kCount - 1) / kCount);
   const unsigned threads = (packs + kPacks - 1) / kPacks;

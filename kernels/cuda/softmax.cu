@@ -7,11 +7,6 @@
 namespace engine {
 namespace {
 
-// A NaN is passed over; the exponential of its difference from the maximum brings it back.
-struct Largest {
-  __device__ float operator()(float a, float b) const { return fmaxf(a, b); }
-};
-
 template <Softmax kKind, class R>
 __global__ void __launch_bounds__(R::kMostThreads)
     softmax_forward_kernel(R rows, const typename R::T* x, typename R::T* y) {
@@ -75,7 +70,8 @@ __global__ void __launch_bounds__(R::kMostThreads)
     rows.each_pack([&](int slot, int column) {
       load(slot, column);
 #pragma unroll
-      for (int i = 0; i < R::kCount; ++i) sum[0] += kKind == Softmax::log ? g[slot][i] : g[slot][i] * p[slot][i];
+      for (int i = 0; i < R::kCount; ++i)
+        sum[0] = kKind == Softmax::log ? sum[0] + g[slot][i] : fmaf(g[slot][i], p[slot][i], sum[0]);
     });
   rows.reduce(sum, 0.0f, Sum{});
 
@@ -85,7 +81,8 @@ __global__ void __launch_bounds__(R::kMostThreads)
       float out[R::kCount];
 #pragma unroll
       for (int i = 0; i < R::kCount; ++i)
-        out[i] = kKind == Softmax::log ? g[slot][i] - expf(p[slot][i]) * sum[0] : p[slot][i] * (g[slot][i] - sum[0]);
+        out[i] =
+            kKind == Softmax::log ? fmaf(-expf(p[slot][i]), sum[0], g[slot][i]) : p[slot][i] * (g[slot][i] - sum[0]);
       rows.store(dx + at, column, out);
     });
 }

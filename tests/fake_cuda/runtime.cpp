@@ -8,9 +8,12 @@
 #include <vector>
 
 #include "tests/fake_cuda/fake_cuda.h"
+#include "tests/host_runner/runtime.h"
 
 namespace engine::fake_cuda {
 namespace {
+
+[[maybe_unused]] const bool launches_are_recorded = (host_runner::set_submit(submit), true);
 
 using Work = std::vector<std::function<void()>>;
 
@@ -72,7 +75,8 @@ bool on_device(const void* memory) {
 }  // namespace
 
 Faults& faults() {
-  static Faults instance;
+  const char* visible = std::getenv("CUDA_VISIBLE_DEVICES");
+  static Faults instance{.devices = visible != nullptr && *visible == '\0' ? 0 : 1};
   return instance;
 }
 size_t allocated_bytes() { return bytes_now; }

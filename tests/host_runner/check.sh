@@ -93,6 +93,7 @@ uninitialised_shared         plain wrong result.*nan
 dynamic_shared_uninitialised plain wrong result.*nan
 racing_sum                   tsan  data race.*kernels.h.*count_positive
 overlapping_blocks           tsan  data race.*kernels.h.*square_shares
+distant_blocks               tsan  data race.*kernels.h.*square_shares
 missing_fence                tsan  data race.*kernels.h.*sum<
 missing_syncwarp             tsan  data race.*kernels.h.*reverse_warp
 divergent_barrier            plain kernels.h:[0-9]+: kernel normalise.*thread \(32,0,0\): divergent barrier

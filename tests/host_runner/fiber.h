@@ -54,7 +54,7 @@ inline constexpr size_t kStackBytes = 64 << 10;
 UNSEEN inline char* map_pages(size_t bytes) {
   void* pages = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (pages == MAP_FAILED) {
-    std::perror("host runner: cannot map memory for a stack");
+    std::perror("host runner: cannot map memory");
     std::abort();
   }
   return static_cast<char*>(pages);

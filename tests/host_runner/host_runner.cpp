@@ -71,8 +71,8 @@ UNSEEN void release_barrier(Runner& r) {
     if (thread.state == State::finished) continue;
     if (thread.state == State::in_collective) {
       const Meeting& meeting = r.meetings[i / kWarp][0];
-      fail(thread, meeting.place, "deadlock: of mask 0x%08x only the lanes 0x%08x reach this warp collective",
-           meeting.mask, meeting.arrived);
+      fail(r.threads[i / kWarp * kWarp + __builtin_ctz(meeting.arrived)], meeting.place,
+           "deadlock: of mask 0x%08x only the lanes 0x%08x reach this warp collective", meeting.mask, meeting.arrived);
     }
     if (!first) first = &thread;
     if (!same(thread.place, first->place))
@@ -101,7 +101,7 @@ UNSEEN void create_shared_memory(Runner& r) {
   if (kThreadSanitizer) {  // made before the threads are: an allocation in one of them would be a write of its own
     r.pages = map_pages(bytes_of_pages(r));
     r.tags = reinterpret_cast<Tags*>(r.pages);
-    r.dynamic = r.pages + (sizeof(Tags) + 15) / 16 * 16 + kMaxStaticShared;
+    r.dynamic = r.pages + (sizeof(Tags) + 255) / 256 * 256 + kMaxStaticShared;
     std::memset(r.dynamic - kMaxStaticShared, 0xff, kMaxStaticShared + bytes);
   } else if (bytes) {  // of the exact size, so that ASan sees the end
     r.dynamic = static_cast<char*>(std::malloc(bytes));
@@ -201,7 +201,13 @@ Runner::~Runner() {
     if (fiber) destroy_fiber(fiber);
 }
 
-UNSEEN void set_order(Order order, uint64_t seed) {
+UNSEEN namespace {
+  Submit submitter = [](std::function<void()> work) { work(); };
+}  // namespace
+void set_submit(Submit submit) { submitter = submit; }
+void submit(std::function<void()> work) { submitter(std::move(work)); }
+
+void set_order(Order order, uint64_t seed) {
   Runner& r = this_runner();
   r.order = order;
   r.random = seed;
@@ -221,8 +227,7 @@ UNSEEN void run(const Launch& launch, void (*body)(void*), void* arguments) {
   uint64_t block = 0, step = 1;
   if (r.order == Order::reverse) {
     block = step = blocks - 1;
-  } else if (r.order ==
-             Order::shuffled) {  // a step that has no divisor in common with the number meets each block once
+  } else if (r.order == Order::shuffled) {  // a step without a divisor in common with `blocks` meets each once
     block = random_below(r, blocks);
     do step = 1 + random_below(r, blocks);
     while (greatest_common_divisor(step, blocks) != 1);

@@ -26,7 +26,7 @@
 
 #define SHARED_DYN(T, name) T* name = static_cast<T*>(::engine::host_runner::dynamic_shared_memory())
 
-// A kernel with a comma in its template arguments stands in parentheses: LAUNCH((k<T, 4>), ...).
+// Template arguments are written out; with a comma in them, the kernel stands in parentheses: LAUNCH((k<T, 4>), ...).
 #define LAUNCH(kernel, grid, block, smem_bytes, stream, ...)                                                          \
   (static_cast<void>(stream),                                                                                         \
    ::engine::host_runner::launch({#kernel, ::engine::host_runner::Place::here(), ::engine::host_runner::extent(grid), \

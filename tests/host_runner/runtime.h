@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <type_traits>
 
 #include <vector_types.h>
@@ -34,6 +35,12 @@ struct Launch {
 // when all have returned. A fault of the launch or of the kernel's synchronisation is told on stderr and aborts.
 void run(const Launch& launch, void (*body)(void*), void* arguments);
 
+// What a launch does with its work; at first it runs it at once. A stand-in of the run-time library sets this to record
+// launches while a stream is captured.
+using Submit = void (*)(std::function<void()> work);
+void set_submit(Submit submit);
+void submit(std::function<void()> work);
+
 constexpr dim3 extent(dim3 threads) { return threads; }
 constexpr dim3 extent(int64_t threads) {  // 0 threads are refused later, by a message that names the kernel
   return dim3(threads == static_cast<unsigned>(threads) ? static_cast<unsigned>(threads) : 0);
@@ -44,9 +51,11 @@ template <class... P>
 void launch(const Launch& shape, void (*kernel)(P...), std::type_identity_t<P>... arguments) {
   static_assert((std::is_trivially_copyable_v<P> && ...), "a kernel's parameters are copied to the GPU byte by byte");
   static_assert((sizeof(P) + ... + 0) <= 32764, "a kernel takes at most 32764 bytes of parameters");
-  auto call = [&] { kernel(arguments...); };
-  run(
-      shape, [](void* thread) { (*static_cast<decltype(call)*>(thread))(); }, &call);
+  submit([=] {
+    auto call = [=] { kernel(arguments...); };
+    run(
+        shape, [](void* thread) { (*static_cast<decltype(call)*>(thread))(); }, &call);
+  });
 }
 
 // The block's variable `key`, made when the first thread asks for it.

@@ -23,6 +23,7 @@ enum class Plant {
   barrier_after_return,
   racing_sum,
   overlapping_blocks,
+  distant_blocks,
   missing_fence,
   missing_syncwarp,
 };
@@ -143,6 +144,7 @@ template <Plant plant>
 __global__ void square_shares(const float* x, float* y, int n, int share) {
   const int begin = blockIdx.x * share, all = plant == Plant::overlapping_blocks ? share + 1 : share;
   for (int i = threadIdx.x; i < all && begin + i < n; i += blockDim.x) y[begin + i] = x[begin + i] * x[begin + i];
+  if (plant == Plant::distant_blocks && begin + share >= n && threadIdx.x == 0) y[0] = x[0] * x[0];
   __syncthreads();
 }
 

@@ -190,6 +190,7 @@ const struct {
     {"barrier_after_return", run_negate<Plant::barrier_after_return>},
     {"racing_sum", run_count_positive<Plant::racing_sum>},
     {"overlapping_blocks", run_square_shares<Plant::overlapping_blocks>},
+    {"distant_blocks", run_square_shares<Plant::distant_blocks>},
     {"missing_fence", run_sum<Plant::missing_fence>},
     {"missing_syncwarp", run_reverse_warp<Plant::missing_syncwarp>},
     {"block_of_2048", [] { launch_too_large(2048, 0); }},

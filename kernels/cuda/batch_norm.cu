@@ -1,0 +1,344 @@
+// Batch normalisation, channels-last. Traffic in bytes per element for f32 / bf16: forward_training 12 / 6 (x is read
+// for the statistics and again to be normalised), forward_inference 8 / 4, a residual 4 / 2 more, backward 20 / 10.
+// What the caches still hold the second time is less. Bound by memory.
+//
+// A block takes a piece of rows; each of its threads stays with one pack of channels and walks down the rows.
+#include "kernels/cuda/partial_sums.h"
+#include "kernels/cuda/rows.cuh"
+#include "kernels/norm.h"
+
+namespace engine {
+namespace {
+
+constexpr int kThreads = 256;
+
+// x (rows, columns) in pieces of rows_per_block, a block's `across` threads side by side over the channels.
+template <class Element, bool kAligned>
+struct Pieces : RowPacks<Element, kAligned> {
+  using RowPacks<Element, kAligned>::columns, RowPacks<Element, kAligned>::kCount;
+
+  int64_t rows, rows_per_block;
+  int across, tiles;  // threads of a block, and blocks, side by side
+
+  // In about `blocks` blocks, whose threads take between `least` and `most` rows each. They are numbers of the shape,
+  // not of the device, because the order of additions depends on them.
+  Pieces(int64_t row_count, int64_t channels, int64_t blocks, int64_t least, int64_t most)
+      : RowPacks<Element, kAligned>{static_cast<int>(channels)}, rows(row_count) {
+    const auto packs = static_cast<unsigned>((channels + kCount - 1) / kCount);
+    across = static_cast<int>(std::min(std::bit_ceil(packs), unsigned{kWarp}));
+    tiles = static_cast<int>(blocks_for(packs, across));
+    const int64_t down = kThreads / across, in_a_column = std::max<int64_t>(1, blocks / tiles);
+    const int64_t each = (rows + in_a_column * down - 1) / (in_a_column * down);
+    rows_per_block = down * std::clamp(each, least, most);
+  }
+  int64_t count() const { return blocks_for(rows, rows_per_block); }
+  dim3 grid() const { return dim3(static_cast<unsigned>(count()), static_cast<unsigned>(tiles)); }
+
+  // This thread's first channel and its place in the column of threads that share it.
+  __device__ int channel() const {
+    return (static_cast<int>(blockIdx.y) * across + static_cast<int>(threadIdx.x) % across) * kCount;
+  }
+  __device__ int place() const { return static_cast<int>(threadIdx.x) / across; }
+  __device__ int64_t first_row() const { return blockIdx.x * rows_per_block; }
+  // Calls f with the offset of each of this thread's rows.
+  template <class F>
+  __device__ void each_row(const F& f) const {
+    const int64_t end = min(rows, first_row() + rows_per_block);
+#pragma unroll(kAligned ? 2 : 1)  // of single elements there are too many
+    for (int64_t row = first_row() + place(); row < end; row += kThreads / across) f(row * columns);
+  }
+  // Joins what a column of threads holds into the values of the first: join(other) adds another thread's values.
+  template <int kValues, class Join>
+  __device__ void join_column(const float (&values)[kValues], const Join& join) const {
+    SHARED(float, given, [kValues][kThreads / 2]);
+    for (int step = kThreads / across / 2; step > 0; step /= 2) {
+      __syncthreads();  // the step before may still be reading
+      if (place() >= step && place() < 2 * step)
+        for (int i = 0; i < kValues; ++i) given[i][static_cast<int>(threadIdx.x) - step * across] = values[i];
+      __syncthreads();
+      if (place() >= step) continue;
+      float other[kValues];
+#pragma unroll
+      for (int i = 0; i < kValues; ++i) other[i] = given[i][threadIdx.x];
+      join(other);
+    }
+  }
+};
+
+// Calls f.operator()<Pieces<T, ...>>().
+template <class F, class... Views>
+void dispatch_pieces(const ConstView& x, const F& f, const Views&... others) {
+  const int64_t channels = x.shape[-1];
+  ENGINE_CHECK(channels <= 1 << 20, "batch_norm: ", channels, " channels are too many for CUDA; at most 2^20");
+  dispatch_device_float(x.dtype, [&]<class T>() {
+    dispatch_bool(aligned16(channels, x, others...),
+                  [&]<bool kAligned>() { f.template operator()<Pieces<T, kAligned>>(); });
+  });
+}
+
+// Four blocks of 256 threads for each of 132 multiprocessors, all at work at once.
+template <class P>
+P reducing_pieces(const ConstView& x) {
+  return P(x.elements() / x.shape[-1], x.shape[-1], 4 * 132, 4, std::numeric_limits<int32_t>::max());
+}
+// As many blocks for short inputs, many small ones for long ones.
+template <class P>
+P mapping_pieces(const ConstView& x) {
+  return P(x.elements() / x.shape[-1], x.shape[-1], 4 * 132, 1, 16);
+}
+
+// A piece's moments of each channel, partial (pieces, 2, channels): the mean's difference from the piece's first row,
+// which keeps the digits where a mean is far from 0, and the sum of squared differences from the mean. A thread follows
+// Welford, threads are joined by Chan, Golub and LeVeque (Updating formulae and a pairwise algorithm, 1979).
+template <class P>
+__global__ void __launch_bounds__(kThreads, 4) moments_kernel(P pieces, const typename P::T* x, float* partial) {
+  constexpr int kCount = P::kCount;
+  const int channel = pieces.channel();
+  const bool is_channel = channel < pieces.columns;
+  float pivot[kCount] = {};
+  float values[1 + 2 * kCount] = {};  // rows, means, squares
+  float &count = values[0], *const mean = values + 1, *const square = mean + kCount;
+  if (is_channel) {
+    pieces.load(x + pieces.first_row() * pieces.columns, channel, pivot);
+    pieces.each_row([&](int64_t at) {
+      float v[kCount];
+      pieces.load(x + at, channel, v);
+      count += 1;
+      const float share = 1 / count;
+#pragma unroll
+      for (int i = 0; i < kCount; ++i) {
+        const float offset = v[i] - pivot[i], difference = offset - mean[i];
+        mean[i] = fmaf(difference, share, mean[i]);
+        square[i] = fmaf(difference, offset - mean[i], square[i]);
+      }
+    });
+  }
+  pieces.join_column(values, [&](const float(&other)[1 + 2 * kCount]) {
+    if (other[0] == 0) return;
+    const float share = other[0] / (count + other[0]), weight = count * share;
+    count += other[0];
+#pragma unroll
+    for (int i = 0; i < kCount; ++i) {
+      const float difference = other[1 + i] - mean[i];
+      mean[i] = fmaf(difference, share, mean[i]);
+      square[i] += fmaf(difference * difference, weight, other[1 + kCount + i]);
+    }
+  });
+  if (!is_channel || pieces.place() > 0) return;
+  float means[kCount], squares[kCount];
+#pragma unroll
+  for (int i = 0; i < kCount; ++i) means[i] = mean[i], squares[i] = square[i];
+  float* const own = partial + int64_t{blockIdx.x} * 2 * pieces.columns;
+  pieces.store(own, channel, means);
+  pieces.store(own + pieces.columns, channel, squares);
+}
+
+constexpr int kColumnThreads = 32, kPieceThreads = 32;
+
+// The sum of every column's threads, in double; each gets it.
+__device__ inline double column_sum(double value) {
+  SHARED(double, sums, [kPieceThreads][kColumnThreads]);
+  const int lane = static_cast<int>(threadIdx.x) % kColumnThreads,
+            place = static_cast<int>(threadIdx.x) / kColumnThreads;
+  __syncthreads();  // an earlier sum may still be read
+  sums[place][lane] = value;
+  __syncthreads();
+  double sum = 0;
+#pragma unroll
+  for (int i = 0; i < kPieceThreads; ++i) sum += sums[i][lane];
+  return sum;
+}
+
+// Joins the pieces' moments in double; kPieceThreads threads share a channel.
+template <class T>
+__global__ void __launch_bounds__(kColumnThreads* kPieceThreads)
+    statistics_kernel(int64_t rows, int64_t rows_per_piece, int64_t pieces, int channels, double eps, double momentum,
+                      const T* x, const float* partial, float* mean, float* rstd, float* running_mean,
+                      float* running_var) {
+  const int place = static_cast<int>(threadIdx.x) / kColumnThreads;
+  const int channel = static_cast<int>(blockIdx.x) * kColumnThreads + static_cast<int>(threadIdx.x) % kColumnThreads;
+  const bool is_channel = channel < channels;
+  const auto total = static_cast<double>(rows);
+  const auto rows_in = [&](int64_t piece) {
+    return static_cast<double>(min(rows_per_piece, rows - piece * rows_per_piece));
+  };
+  const auto mean_of = [&](int64_t piece) {
+    return static_cast<double>(to_f32(x[piece * rows_per_piece * channels + channel])) +
+           static_cast<double>(partial[2 * piece * channels + channel]);
+  };
+  double sum = 0, squares = 0;
+  if (is_channel)
+    for (int64_t piece = place; piece < pieces; piece += kPieceThreads)
+      sum = fma(rows_in(piece) / total, mean_of(piece), sum);
+  const double m = column_sum(sum);
+  if (is_channel)
+    for (int64_t piece = place; piece < pieces; piece += kPieceThreads) {
+      const double off = mean_of(piece) - m;
+      squares += fma(rows_in(piece) * off, off, static_cast<double>(partial[(2 * piece + 1) * channels + channel]));
+    }
+  squares = column_sum(squares);
+  if (!is_channel || place > 0) return;
+  mean[channel] = static_cast<float>(m);
+  rstd[channel] = static_cast<float>(1 / sqrt(squares / total + eps));
+  const auto move = [&](float& running, double batch) {
+    running = static_cast<float>(static_cast<double>(running) + momentum * (batch - static_cast<double>(running)));
+  };
+  move(running_mean[channel], m);
+  move(running_var[channel], squares / (total - 1));
+}
+
+// y = f((x - mean) rstd w + bias + residual), rstd = `deviation`, or where that is the variance from it and eps.
+struct Apply {
+  const float *mean, *deviation, *w, *bias;
+  float eps;
+  bool is_variance, relu;
+};
+template <class P>
+__global__ void __launch_bounds__(kThreads)
+    apply_kernel(P pieces, Apply f, const typename P::T* x, const typename P::T* residual, typename P::T* y) {
+  constexpr int kCount = P::kCount;
+  const int channel = pieces.channel();
+  if (channel >= pieces.columns) return;
+  float mean[kCount], scale[kCount], bias[kCount], w[kCount];
+  pieces.load(f.mean, channel, mean);
+  pieces.load(f.deviation, channel, scale);
+  pieces.load(f.w, channel, w);
+  pieces.load(f.bias, channel, bias);
+#pragma unroll
+  for (int i = 0; i < kCount; ++i) scale[i] = w[i] * (f.is_variance ? 1 / sqrtf(scale[i] + f.eps) : scale[i]);
+  pieces.each_row([&](int64_t at) {
+    float v[kCount], added[kCount] = {};
+    pieces.load(x + at, channel, v);
+    if (residual) pieces.load(residual + at, channel, added);
+#pragma unroll
+    for (int i = 0; i < kCount; ++i) {
+      v[i] = fmaf(v[i] - mean[i], scale[i], bias[i]) + added[i];
+      if (f.relu && v[i] < 0) v[i] = 0;
+    }
+    pieces.store(y + at, channel, v);
+  });
+}
+
+// A piece's sums of dy and of dy (x - mean) rstd, partial (pieces, 2, channels).
+template <class P>
+__global__ void __launch_bounds__(kThreads, 4)
+    backward_sums_kernel(P pieces, const typename P::T* x, const float* mean, const float* rstd,
+                         const typename P::T* dy, float* partial) {
+  constexpr int kCount = P::kCount;
+  const int channel = pieces.channel();
+  const bool is_channel = channel < pieces.columns;
+  float sums[2 * kCount] = {}, m[kCount] = {};
+  if (is_channel) {
+    pieces.load(mean, channel, m);
+    pieces.each_row([&](int64_t at) {
+      float v[kCount], g[kCount];
+      pieces.load(x + at, channel, v);
+      pieces.load(dy + at, channel, g);
+#pragma unroll
+      for (int i = 0; i < kCount; ++i) {
+        sums[i] += g[i];
+        sums[kCount + i] = fmaf(g[i], v[i] - m[i], sums[kCount + i]);
+      }
+    });
+  }
+  pieces.join_column(sums, [&](const float(&other)[2 * kCount]) {
+#pragma unroll
+    for (int i = 0; i < 2 * kCount; ++i) sums[i] += other[i];
+  });
+  if (!is_channel || pieces.place() > 0) return;
+  float g[kCount], gx[kCount];
+  pieces.load(rstd, channel, gx);
+#pragma unroll
+  for (int i = 0; i < kCount; ++i) g[i] = sums[i], gx[i] *= sums[kCount + i];
+  float* const own = partial + int64_t{blockIdx.x} * 2 * pieces.columns;
+  pieces.store(own, channel, g);
+  pieces.store(own + pieces.columns, channel, gx);
+}
+
+// dx = w rstd (dy - share dbias - (x - mean) rstd share dw)
+template <class P>
+__global__ void __launch_bounds__(kThreads)
+    backward_kernel(P pieces, float share, const typename P::T* x, const float* w, const float* mean, const float* rstd,
+                    const float* dw, const float* dbias, const typename P::T* dy, typename P::T* dx) {
+  constexpr int kCount = P::kCount;
+  const int channel = pieces.channel();
+  if (channel >= pieces.columns) return;
+  float m[kCount], scale[kCount], slope[kCount], offset[kCount], s[kCount];
+  pieces.load(mean, channel, m);
+  pieces.load(rstd, channel, s);
+  pieces.load(w, channel, scale);
+  pieces.load(dw, channel, slope);
+  pieces.load(dbias, channel, offset);
+#pragma unroll
+  for (int i = 0; i < kCount; ++i) scale[i] *= s[i], slope[i] *= share * s[i], offset[i] *= share;
+  pieces.each_row([&](int64_t at) {
+    float v[kCount], g[kCount];
+    pieces.load(x + at, channel, v);
+    pieces.load(dy + at, channel, g);
+#pragma unroll
+    for (int i = 0; i < kCount; ++i) v[i] = scale[i] * fmaf(m[i] - v[i], slope[i], g[i] - offset[i]);
+    pieces.store(dx + at, channel, v);
+  });
+}
+
+template <class P>
+void apply(CudaContext& ctx, const char* name, const Apply& f, const ConstView& x, const ConstView& residual,
+           const View& y) {
+  using T = typename P::T;
+  const P pieces = mapping_pieces<P>(x);
+  launch(ctx, name, apply_kernel<P>, pieces.grid(), kThreads, 0, pieces, f, x.as<T>(), optional<T>(residual),
+         y.as<T>());
+}
+
+}  // namespace
+
+void batch_norm_forward_training(CudaContext& ctx, const BatchNorm& p, const Unary& f, ConstView x, ConstView residual,
+                                 ConstView w, ConstView bias, View y, View mean, View rstd, View running_mean,
+                                 View running_var) {
+  const char* const name = "batch_norm_forward_training";
+  const auto run = [&]<class P>() {
+    using T = typename P::T;
+    const P pieces = reducing_pieces<P>(x);
+    const int64_t channels = x.shape[-1];
+    CudaScratch partial(ctx, static_cast<size_t>(pieces.count() * 2 * channels) * sizeof(float));
+    launch(ctx, name, moments_kernel<P>, pieces.grid(), kThreads, 0, pieces, x.as<T>(), partial.as<float>());
+    launch(ctx, name, statistics_kernel<T>, blocks_for(channels, kColumnThreads), kColumnThreads * kPieceThreads, 0,
+           pieces.rows, pieces.rows_per_block, pieces.count(), channels, p.eps, p.momentum, x.as<T>(),
+           partial.as<float>(), mean.as<float>(), rstd.as<float>(), running_mean.as<float>(), running_var.as<float>());
+    apply<P>(ctx, name,
+             {mean.as<float>(), rstd.as<float>(), w.as<float>(), bias.as<float>(), 0, false, f.op == Unary::relu}, x,
+             residual, y);
+  };
+  dispatch_pieces(x, run, residual, w, bias, y, mean, rstd);
+}
+
+void batch_norm_forward_inference(CudaContext& ctx, const BatchNorm& p, const Unary& f, ConstView x, ConstView residual,
+                                  ConstView w, ConstView bias, ConstView running_mean, ConstView running_var, View y) {
+  const auto run = [&]<class P>() {
+    apply<P>(ctx, "batch_norm_forward_inference",
+             {running_mean.as<float>(), running_var.as<float>(), w.as<float>(), bias.as<float>(),
+              static_cast<float>(p.eps), true, f.op == Unary::relu},
+             x, residual, y);
+  };
+  dispatch_pieces(x, run, residual, w, bias, running_mean, running_var, y);
+}
+
+void batch_norm_backward(CudaContext& ctx, bool batch_statistics, ConstView x, ConstView w, ConstView mean,
+                         ConstView rstd, ConstView dy, View dx, View dw, View dbias) {
+  const char* const name = "batch_norm_backward";
+  const auto run = [&]<class P>() {
+    using T = typename P::T;
+    const P reducing = reducing_pieces<P>(x), mapping = mapping_pieces<P>(x);
+    const int64_t channels = x.shape[-1];
+    CudaScratch partial(ctx, static_cast<size_t>(reducing.count() * 2 * channels) * sizeof(float));
+    launch(ctx, name, backward_sums_kernel<P>, reducing.grid(), kThreads, 0, reducing, x.as<T>(), mean.as<float>(),
+           rstd.as<float>(), dy.as<T>(), partial.as<float>());
+    add_partial_sums(ctx, name, reducing.count(), channels, partial.as<float>(), dbias.as<float>(), dw.as<float>());
+    const float share = batch_statistics ? 1 / static_cast<float>(reducing.rows) : 0.0f;
+    launch(ctx, name, backward_kernel<P>, mapping.grid(), kThreads, 0, mapping, share, x.as<T>(), w.as<float>(),
+           mean.as<float>(), rstd.as<float>(), dw.as<float>(), dbias.as<float>(), dy.as<T>(), dx.as<T>());
+  };
+  dispatch_pieces(x, run, w, mean, rstd, dy, dx, dw, dbias);
+}
+
+}  // namespace engine

@@ -1,0 +1,133 @@
+// Convolutions by cuDNN: a plan per key, built at its first use and kept in the context. Bound by tensor cores from
+// about 64 channels on each side (3x3, bf16), by memory below and for 1x1.
+#include "kernels/conv.h"
+
+#include <map>
+#include <optional>
+
+#include "kernels/copy.h"
+#include "kernels/cuda/execute_plan.h"
+#include "kernels/cuda/pad_channels.h"
+
+namespace engine {
+namespace {
+
+struct Plans {
+  std::optional<DeviceDescription> device;
+  std::map<ConvKey, std::shared_ptr<const ConvPlan>> plans;
+};
+
+const ConvPlan& plan_for(CudaContext& ctx, const ConvKey& key) {
+  Plans& cache = ctx.cache<Plans>();
+  if (!cache.device) cache.device = describe_device(ctx);
+  auto found = cache.plans.find(key);
+  if (found == cache.plans.end()) found = cache.plans.emplace(key, build_plan(key, *cache.device)).first;
+  return *found->second;
+}
+
+// A tensor as cuDNN takes it: itself, or a copy because it starts at an odd address or has fewer channels than the key.
+class Operand {
+ public:
+  Operand(CudaContext& ctx, const ConstView& tensor, int64_t channels) : ctx_(ctx), tensor_(tensor), used_(tensor) {
+    const bool aligned = reinterpret_cast<uintptr_t>(tensor.data) % kConvAlignment == 0;
+    if (!tensor.defined() || (aligned && tensor.shape[-1] == channels)) return;
+    Shape shape = tensor.shape;
+    shape[-1] = channels;
+    scratch_.emplace(ctx, static_cast<size_t>(shape.elements() * size_of(tensor.dtype)));
+    used_ = scratch_->view(tensor.dtype, shape);
+  }
+
+  void* memory() const { return const_cast<void*>(used_.data); }
+  // Before the convolution, of what it reads.
+  void load() {
+    if (!scratch_) return;
+    const View into(memory(), used_.dtype, used_.shape);
+    used_.shape == tensor_.shape ? copy(ctx_, tensor_, into) : pad_channels(ctx_, tensor_, into);
+  }
+  // After it, of what it writes.
+  void store(const View& result) {
+    if (scratch_) copy(ctx_, ConstView(used_.data, used_.dtype, tensor_.shape, used_.strides), result);
+  }
+
+ private:
+  CudaContext& ctx_;
+  ConstView tensor_, used_;
+  std::optional<CudaScratch> scratch_;
+};
+
+// `x`, `w` and `y` by role; `result` is the one that the pass writes.
+void convolve(CudaContext& ctx, ConvKey::Pass pass, ConvKey::Epilogue epilogue, const Conv3d& p, const ConstView& x,
+              const ConstView& w, const ConstView& bias, const ConstView& y, const View& result) {
+  const ConvKey key = conv_key(pass, epilogue, p, x.shape, w.shape, y.shape, result.dtype, f32_products());
+  const ConvPlan& plan = plan_for(ctx, key);
+  Operand x_operand(ctx, x, key.c), w_operand(ctx, w, key.c / key.groups), y_operand(ctx, y, key.k),
+      bias_operand(ctx, bias, key.k);
+  if (pass != ConvKey::backward_input) x_operand.load();
+  if (pass != ConvKey::backward_weight) w_operand.load();
+  if (pass != ConvKey::forward) y_operand.load();
+  bias_operand.load();
+  execute_plan(ctx, plan, {x_operand.memory(), w_operand.memory(), y_operand.memory(), bias_operand.memory()},
+               ctx.workspace(plan.workspace_bytes));
+  (pass == ConvKey::forward ? y_operand : pass == ConvKey::backward_input ? x_operand : w_operand).store(result);
+}
+
+void check(const char* name, const Conv3d& p, const ConstView& x, const ConstView& w, const ConstView& y) {
+  ENGINE_CHECK(x.contiguous() && w.contiguous() && y.contiguous(), name, ": needs contiguous tensors");
+  const int rank = x.shape.rank();
+  const bool sizes = w.shape.rank() == rank && y.shape.rank() == rank && x.shape[0] == y.shape[0] &&
+                     w.shape[0] == y.shape[-1] && w.shape[0] % p.groups == 0 && w.shape[-1] * p.groups == x.shape[-1];
+  ENGINE_CHECK(sizes && x.dtype == w.dtype && x.dtype == y.dtype, name, ": ", x.shape, " ", x.dtype, " by ", w.shape,
+               " ", w.dtype, ", groups ", p.groups, ", with output ", y.shape, " ", y.dtype);
+}
+
+void forward(CudaContext& ctx, const char* name, const Conv3d& p, const Unary& f, const ConstView& x,
+             const ConstView& w, const ConstView& bias, const View& y) {
+  check(name, p, x, w, y);
+  if (y.elements() == 0) return;
+  const ConvKey::Epilogue epilogue = !bias.defined()  ? ConvKey::none
+                                     : is_identity(f) ? ConvKey::bias
+                                                      : ConvKey::bias_relu;
+  convolve(ctx, ConvKey::forward, epilogue, p, x, w, bias, y, y);
+  // cuDNN compiles ReLU without a bias at run time, with a bias it has it ready.
+  if (epilogue == ConvKey::none && !is_identity(f)) unary_forward(ctx, f, y, y);
+}
+
+void backward_input(CudaContext& ctx, const char* name, const Conv3d& p, const ConstView& dy, const ConstView& w,
+                    const View& dx) {
+  check(name, p, dx, w, dy);
+  if (dy.elements() == 0) return fill(ctx, dx, 0.0);
+  convolve(ctx, ConvKey::backward_input, ConvKey::none, p, dx, w, {}, dy, dx);
+}
+
+void backward_weight(CudaContext& ctx, const char* name, const Conv3d& p, const ConstView& x, const ConstView& dy,
+                     const View& dw) {
+  check(name, p, x, dw, dy);
+  if (dy.elements() == 0) return fill(ctx, dw, 0.0);
+  convolve(ctx, ConvKey::backward_weight, ConvKey::none, p, x, dw, {}, dy, dw);
+}
+
+}  // namespace
+
+void conv2d_forward(CudaContext& ctx, const Conv2d& p, const Unary& f, ConstView x, ConstView w, ConstView bias,
+                    View y) {
+  forward(ctx, "conv2d_forward", over_time(p), f, x, w, bias, y);
+}
+void conv2d_backward_input(CudaContext& ctx, const Conv2d& p, ConstView dy, ConstView w, View dx) {
+  backward_input(ctx, "conv2d_backward_input", over_time(p), dy, w, dx);
+}
+void conv2d_backward_weight(CudaContext& ctx, const Conv2d& p, ConstView x, ConstView dy, View dw) {
+  backward_weight(ctx, "conv2d_backward_weight", over_time(p), x, dy, dw);
+}
+
+void conv3d_forward(CudaContext& ctx, const Conv3d& p, const Unary& f, ConstView x, ConstView w, ConstView bias,
+                    View y) {
+  forward(ctx, "conv3d_forward", p, f, x, w, bias, y);
+}
+void conv3d_backward_input(CudaContext& ctx, const Conv3d& p, ConstView dy, ConstView w, View dx) {
+  backward_input(ctx, "conv3d_backward_input", p, dy, w, dx);
+}
+void conv3d_backward_weight(CudaContext& ctx, const Conv3d& p, ConstView x, ConstView dy, View dw) {
+  backward_weight(ctx, "conv3d_backward_weight", p, x, dy, dw);
+}
+
+}  // namespace engine

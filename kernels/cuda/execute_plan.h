@@ -1,0 +1,21 @@
+// The part of cuDNN's graph API that needs a device. In the build that compiles the kernels for the CPU,
+// tests/fake_cuda/cudnn.cpp takes the place of execute_plan.cpp.
+#pragma once
+
+#include "kernels/cuda/context.h"
+#include "kernels/cuda/cudnn_graph.h"
+
+namespace engine {
+
+// The context's device.
+DeviceDescription describe_device(CudaContext& ctx);
+
+// Device memory by role, whichever of them the pass writes; bias only with an epilogue.
+struct ConvMemory {
+  void *x, *w, *y, *bias;
+};
+
+// Queues the plan. `workspace` holds plan.workspace_bytes.
+void execute_plan(CudaContext& ctx, const ConvPlan& plan, const ConvMemory& memory, void* workspace);
+
+}  // namespace engine
