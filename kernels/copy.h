@@ -1,4 +1,4 @@
-// Moving and converting elements. These are the only kernels beside matmul that accept strides.
+// Moving and converting elements. Beside these only matmul, attention and the LSTM accept strides.
 #pragma once
 
 #include "kernels/context.h"

@@ -1,8 +1,7 @@
-// Attention of at most 128 queries and keys of at most 128 elements: forward in one kernel, backward in one. Each reads
-// its arguments once (q, k, v; backward twice, and y and dy twice) and writes its results once: 16 D / 8 D bytes per
-// row and head forward (f32 / bf16), 52 D / 26 D backward. Bound by the f32 multiply-adds (and by shared memory, which
-// feeds 4 of them per element read) from about 32 keys on, by memory below. Longer sequences and wider heads go by
-// products of matrices (kernels/attention_composed.h).
+// Attention of at most 128 queries and keys of at most 128 elements: forward in one kernel, backward in one. Traffic in
+// bytes per row and head for f32 / bf16: forward 16 D / 8 D, backward 32 D / 16 D, as its second half finds what it
+// reads in the L2 cache. Bound by f32 multiply-adds and the shared memory that feeds them from about 32 keys on, by
+// memory below. Longer sequences and wider heads go by products of matrices (kernels/attention_composed.h).
 //
 // A block has one head of one batch. It holds the rows that everything is multiplied by (forward: k and v) as f32 in
 // shared memory; each warp takes kRows rows of its own (queries) at a time. Backward is two independent halves, each
