@@ -1,5 +1,5 @@
 # The CUDA backend. ENGINE_CUDA is
-#   AUTO  build it where the toolkit, cuDNN and cudnn-frontend are found, and say what is missing where not
+#   AUTO  build it where the toolkit and cuDNN are found, and say what is missing where not
 #   ON    require them
 #   OFF   leave it out
 #   HOST  compile the CUDA kernels for the CPU, to test them on a machine without a GPU (tests/host_runner); like OFF where
@@ -18,7 +18,6 @@ if(NOT ENGINE_CUDA STREQUAL "OFF")
   if(ENGINE_NVCC)
     find_package(CUDAToolkit 12.8)
     find_package(CUDNN)
-    find_package(CUDNNFrontend)
   endif()
   if(NOT ENGINE_NVCC)
     set(engine_cuda_missing "no CUDA toolkit (nvcc) was found")
@@ -26,8 +25,6 @@ if(NOT ENGINE_CUDA STREQUAL "OFF")
     set(engine_cuda_missing "a CUDA toolkit of version 12.8 or newer is needed")
   elseif(NOT CUDNN_FOUND)
     set(engine_cuda_missing "cuDNN 9.8 or newer was not found; set CUDNN_ROOT to its folder")
-  elseif(NOT CUDNNFrontend_FOUND)
-    set(engine_cuda_missing "the headers of cudnn-frontend were not found; ./scripts/setup.sh fetches them")
   elseif(ENGINE_CUDA STREQUAL "HOST")
     set(ENGINE_CUDA_BACKEND HOST)
   else()
@@ -76,7 +73,7 @@ function(engine_add_cuda_kernels target)
   target_compile_definitions(${target} PUBLIC ENGINE_WITH_CUDA)
   if(ENGINE_CUDA_BACKEND STREQUAL "ON")
     target_sources(${target} PRIVATE ${host_sources} ${device_sources})
-    target_link_libraries(${target} PRIVATE CUDA::cudart CUDA::cublasLt CUDNN::cudnn $<BUILD_INTERFACE:CUDNN::frontend>)
+    target_link_libraries(${target} PRIVATE CUDA::cudart CUDA::cublasLt CUDNN::cudnn)
     # constexpr functions of the standard library and of kernels/*.h are called from kernels; a kernel whose registers spill
     # into memory is a fault.
     target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr
@@ -93,6 +90,6 @@ function(engine_add_cuda_kernels target)
     target_sources(${target} PRIVATE ${host_sources} ${device_sources} ${runner_sources})
     target_include_directories(${target} SYSTEM PRIVATE ${CUDAToolkit_INCLUDE_DIRS})
     target_compile_definitions(${target} PRIVATE ENGINE_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
-    target_link_libraries(${target} PRIVATE CUDNN::cudnn $<BUILD_INTERFACE:CUDNN::frontend>)
+    target_link_libraries(${target} PRIVATE CUDNN::cudnn)
   endif()
 endfunction()

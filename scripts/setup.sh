@@ -4,7 +4,6 @@
 #   ./scripts/setup.sh --check   list the missing packages and exit 1, or exit 0; changes nothing
 # Tested on Debian 12. Debian 13 and Ubuntu 24.04 have packages of these names but are untested.
 set -euo pipefail
-cd "$(dirname "$0")/.."
 
 packages=(
   g++ cmake ninja-build
@@ -56,38 +55,12 @@ missing_pieces() {
   done
 }
 
-# The headers of cudnn-frontend, which Debian does not have, for a machine with a CUDA toolkit: from its wheel on PyPI,
-# unpacked into .cache and never installed.
-frontend=1.32.0
-frontend_folder=.cache/cudnn-frontend-$frontend
-have_cuda() { command -v nvcc >/dev/null || [ -x "${CUDA_PATH:-/usr/local/cuda}/bin/nvcc" ]; }
-
-fetch_frontend() {
-  local folder
-  folder=$(mktemp -d)
-  say "fetching the headers of cudnn-frontend $frontend"
-  if python3 -m pip download -q --no-deps --only-binary=:all: -d "$folder" "nvidia-cudnn-frontend==$frontend" >&2 &&
-    python3 -m zipfile -e "$folder"/*.whl "$folder/wheel"; then
-    rm -rf "$frontend_folder"
-    mkdir -p "$frontend_folder"
-    mv "$folder/wheel/include" "$folder"/wheel/*.dist-info/licenses/LICENSE.txt "$frontend_folder/"
-  else
-    say "they could not be fetched (pip's message is above); the build will be for the CPU only"
-  fi
-  rm -rf "$folder"
-}
-
 check_cmake() {
   local version
   version=$(cmake --version | awk 'NR == 1 { print $3 }')
   printf '3.25\n%s\n' "$version" | sort -C -V ||
     die "cmake is $version and the build needs 3.25 or newer; install a newer one, for example: pip install cmake"
 }
-
-if have_cuda; then
-  packages+=(python3-pip)
-  programs+=(python3)
-fi
 
 check_only=false
 case "${1:-}" in
@@ -118,8 +91,4 @@ case " $ID $ID_LIKE " in
     fi
     ;;
 esac
-if have_cuda && [ ! -f "$frontend_folder/include/cudnn_frontend.h" ]; then
-  if $check_only; then echo "cudnn-frontend $frontend"; exit 1; fi
-  fetch_frontend
-fi
 check_cmake
