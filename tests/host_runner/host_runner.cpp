@@ -201,13 +201,13 @@ Runner::~Runner() {
     if (fiber) destroy_fiber(fiber);
 }
 
-UNSEEN namespace {
-  Submit submitter = [](std::function<void()> work) { work(); };
+namespace {
+Submit submitter = [](std::function<void()> work) { work(); };
 }  // namespace
 void set_submit(Submit submit) { submitter = submit; }
 void submit(std::function<void()> work) { submitter(std::move(work)); }
 
-void set_order(Order order, uint64_t seed) {
+UNSEEN void set_order(Order order, uint64_t seed) {
   Runner& r = this_runner();
   r.order = order;
   r.random = seed;
