@@ -10,7 +10,9 @@ TEST_CASE("engine_train: on a CUDA device where there is one, and its model is a
   if (!have_device()) return;
   const TemporaryFolder folder;
   make_videos(folder / "videos");
-  const std::vector<std::string> flags = {folder / "videos", "--epochs", "1", "--frames", "1", "--progress", "none"};
+  // Three steps: two to warm up, and one that is recorded.
+  const std::vector<std::string> flags = {folder / "videos", "--max-steps", "3",          "--batch", "2",
+                                          "--frames",        "1",           "--progress", "none"};
   const auto train = [&](std::vector<std::string> more) {
     more.insert(more.begin(), flags.begin(), flags.end());
     return program_run::run(folder, "engine_train", more);
