@@ -14,31 +14,15 @@
 #include "kernels/cpu/context.h"
 #include "kernels/matmul.h"
 #include "kernels/pool.h"
+#include "tests/whole_numbers.h"
 
 namespace engine::test {
 namespace {
 
 constexpr int kShapes = 200;
 
-int64_t from_to(Random& random, int64_t low, int64_t high) {
-  return low + static_cast<int64_t>(random.below(static_cast<uint64_t>(high - low + 1)));
-}
-
-// Whole numbers in -4 .. 4.
-Tensor whole_numbers(const Shape& shape, Random& random) {
-  const Tensor x = Tensor::empty(shape, DType::f64);
-  for (double& value : x.values<double>()) value = static_cast<double>(from_to(random, -4, 4));
-  return x;
-}
-
 bool same_bytes(const Tensor& a, const Tensor& b) {
   return a.shape() == b.shape() && a.dtype() == b.dtype() && std::memcmp(a.memory(), b.memory(), a.bytes()) == 0;
-}
-
-// Equal to the exact result rounded once to got's type; zeros of either sign are equal.
-bool equals_rounded(const Tensor& got, const Tensor& exact) {
-  const Tensor a = cast(got, DType::f64), b = cast(cast(exact, got.dtype()), DType::f64);
-  return a.shape() == b.shape() && std::ranges::equal(a.values<double>(), b.values<double>());
 }
 
 struct ConvProblem {
