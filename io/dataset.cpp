@@ -10,7 +10,6 @@
 #include <unordered_map>
 
 #include "engine/random.h"
-#include "io/frame_folder.h"
 #include "io/list_file.h"
 #include "io/text.h"
 
@@ -20,13 +19,21 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr std::array<std::string_view, 33> kVideoEndings = {
-    ".264", ".265",  ".3g2", ".3gp", ".asf",   ".avi", ".flv", ".gif", ".h264", ".h265", ".hevc",
-    ".ivf", ".m2ts", ".m2v", ".m4v", ".mjpeg", ".mkv", ".mov", ".mp4", ".mpe",  ".mpeg", ".mpg",
-    ".mts", ".mxf",  ".obu", ".ogg", ".ogv",   ".ps",  ".ts",  ".vob", ".webm", ".wmv",  ".y4m"};
+constexpr std::string_view kVideoEndings[] = {
+    ".264", ".265",  ".3g2", ".3gp", ".asf",   ".avi", ".flv", ".frames", ".gif", ".h264", ".h265", ".hevc",
+    ".ivf", ".m2ts", ".m2v", ".m4v", ".mjpeg", ".mkv", ".mov", ".mp4",    ".mpe", ".mpeg", ".mpg",  ".mts",
+    ".mxf", ".obu",  ".ogg", ".ogv", ".ps",    ".ts",  ".vob", ".webm",   ".wmv", ".y4m"};
+constexpr std::string_view kImageEndings[] = {".png", ".jpg", ".jpeg"};
 constexpr int64_t kMaxClasses = 100000;
 
 [[noreturn]] void refuse(const std::string& message, int code = exit_code::kData) { throw Error(message, code); }
+
+// The ending of a name, in lower case.
+std::string ending_of(const std::string& name) {
+  std::string ending = fs::path(name).extension().string();
+  std::ranges::transform(ending, ending.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return ending;
+}
 
 bool is_folder(const fs::path& path) {
   std::error_code error;
@@ -296,9 +303,11 @@ void split_validation(Splits& splits, const SplitOptions& options) {
 }  // namespace
 
 bool is_video_name(const std::string& name) {
-  std::string ending = fs::path(name).extension().string();
-  std::ranges::transform(ending, ending.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return std::ranges::find(kVideoEndings, ending) != kVideoEndings.end();
+  return std::ranges::find(kVideoEndings, ending_of(name)) != std::end(kVideoEndings);
+}
+
+bool is_image_name(const std::string& name) {
+  return !name.starts_with('.') && std::ranges::find(kImageEndings, ending_of(name)) != std::end(kImageEndings);
 }
 
 Splits open_splits(const std::string& path, const SplitOptions& options) {

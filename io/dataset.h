@@ -32,8 +32,11 @@ struct SplitOptions {
   std::string train_list = {}, val_list = {}, test_list = {}, classes_file = {};
 };
 
-// True for names that end as those of video files do.
+// True for names that end as those of video files do, or of decoded clips (io/decoded_clip.h).
 bool is_video_name(const std::string& name);
+
+// True for names that end as PNG or JPEG images do, and do not start with a dot.
+bool is_image_name(const std::string& name);
 
 // `path` may be
 //   a folder with a folder per class, holding videos or folders of images;

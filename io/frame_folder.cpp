@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "io/dataset.h"
 #include "io/decoder.h"
 #include "io/text.h"
 
@@ -91,12 +92,6 @@ av::Owned<AVFrame> decode_image(const std::string& path, int64_t max_pixels) {
 }
 
 }  // namespace
-
-bool is_image_name(const std::string& name) {
-  std::string ending = fs::path(name).extension().string();
-  std::ranges::transform(ending, ending.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return !name.starts_with('.') && (ending == ".png" || ending == ".jpg" || ending == ".jpeg");
-}
 
 FrameFolder::FrameFolder(const std::string& path, const SourceOptions& options) : path_(path), options_(options) {
   std::error_code error;

@@ -5,9 +5,6 @@
 
 namespace engine {
 
-// True for names that end as PNG or JPEG images do, and do not start with a dot.
-bool is_image_name(const std::string& name);
-
 // Frames are the PNG and JPEG files of the folder, ordered by name with numbers compared as numbers (2 before 10).
 class FrameFolder final : public FrameSource {
  public:

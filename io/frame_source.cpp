@@ -2,6 +2,7 @@
 
 #include <filesystem>
 
+#include "io/decoded_clip.h"
 #include "io/frame_folder.h"
 #include "io/text.h"
 #include "io/video.h"
@@ -18,6 +19,7 @@ void check_room(const std::string& path, size_t frames, FrameSize size, std::spa
 std::unique_ptr<FrameSource> open_frames(const std::string& path, const SourceOptions& options) {
   std::error_code error;
   if (std::filesystem::is_directory(path, error)) return std::make_unique<FrameFolder>(path, options);
+  if (is_decoded_clip_name(path)) return std::make_unique<DecodedClip>(path);
   return std::make_unique<VideoReader>(path, options);
 }
 

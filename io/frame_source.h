@@ -42,8 +42,8 @@ class FrameSource {
   virtual void read_frames(std::span<const int64_t> indices, FrameSize size, std::span<uint8_t> rgb) = 0;
 };
 
-// A video file, or a folder of numbered images. Throws kNoInput when it is missing or unreadable, kData when it is
-// neither.
+// A video file, a decoded clip (io/decoded_clip.h), or a folder of numbered images. Throws kNoInput when it is missing
+// or unreadable, kData when it is none of them.
 std::unique_ptr<FrameSource> open_frames(const std::string& path, const SourceOptions& options = {});
 
 // Throws unless `rgb` has room for `frames` pictures of `size`.

@@ -222,6 +222,8 @@ void VideoReader::Impl::read_group(std::span<Request> group, FrameSize size, std
               exit_code::kData);
 }
 
+bool video_available() { return true; }
+
 std::string ffmpeg_version() {
   const unsigned version = avcodec_version();
   return concat(av_version_info(), " (libavcodec ", AV_VERSION_MAJOR(version), ".", AV_VERSION_MINOR(version), ".",

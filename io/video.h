@@ -5,6 +5,9 @@
 
 namespace engine {
 
+// False in a build without FFmpeg (ENGINE_VIDEO=OFF), where everything below throws kNoDevice.
+bool video_available();
+
 // Version of the FFmpeg in use and of its codecs, for example "5.1.9 (libavcodec 59.37.100)".
 std::string ffmpeg_version();
 

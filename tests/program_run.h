@@ -14,6 +14,7 @@
 #include <thread>
 #include <vector>
 
+#include "io/video.h"
 #include "tests/temporary_folder.h"
 #include "train/data_make.h"
 
@@ -43,6 +44,7 @@ inline void make_videos(const std::string& folder, int train = 2, int test = 1) 
   options.test = test;
   options.width = options.height = 32;
   options.frames = 4;
+  options.decoded = !engine::video_available();
   engine::make_data(options, [](int, int) { return true; });
 }
 

@@ -13,6 +13,7 @@
 
 #include "engine/tensor.h"
 #include "io/frame_source.h"
+#include "io/synthetic.h"
 #include "tests/temporary_folder.h"
 #include "train/cli.h"
 
@@ -93,6 +94,26 @@ TEST_CASE("a size is width by height") {
   REQUIRE(result.code == 0);
   CHECK(contains(result.err, " 48x32, "));
   CHECK(open_frames(folder / "set/train/bars/0000.mp4")->size() == FrameSize{.width = 48, .height = 32});
+}
+
+TEST_CASE("--decoded stores the frames as they were drawn") {
+  const TemporaryFolder folder;
+  const std::string format = " --train 2 --test 1 --size 48x32 --frames 3 --seed 5 ", out = folder / "decoded";
+  REQUIRE(engine_data("make " + out + format + "--decoded").code == 0);
+  CHECK(contents(out).size() == 30);
+  const SyntheticKind kind = SyntheticKind::scenes;
+  const SyntheticClip drawn({kind, 3, 5, SyntheticSet::train, 1}, 48, 32);
+  const auto clip = open_frames(out + "/train/" + std::string(synthetic_classes(kind)[3]) + "/0001.frames");
+  REQUIRE(clip->frame_count() == 3);
+  REQUIRE(clip->size() == FrameSize{.width = 48, .height = 32});
+  std::vector<uint8_t> got(clip->size().bytes()), expected(got.size());
+  for (const int64_t index : {2, 0, 1}) {
+    drawn.draw(static_cast<int>(index), expected);
+    clip->read_frames(std::vector<int64_t>{index}, {}, got);
+    CHECK(got == expected);
+  }
+  REQUIRE(engine_data("make " + out + format + "--force").code == 0);  // takes the decoded clips away
+  CHECK(contents(out).size() == 30);
 }
 
 TEST_CASE("the same seed gives the same bytes with any number of threads, another seed others") {

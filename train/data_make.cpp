@@ -12,6 +12,7 @@
 
 #include "engine/tensor.h"
 #include "io/atomic_file.h"
+#include "io/decoded_clip.h"
 #include "io/video_writer.h"
 
 namespace engine {
@@ -61,12 +62,12 @@ bool is_class(const std::string& name) {
   return false;
 }
 
-// NUMBER.mp4, perhaps unfinished, which a process that was killed leaves behind.
+// NUMBER.mp4 or NUMBER.frames, perhaps unfinished, which a process that was killed leaves behind.
 bool is_clip(const fs::path& path) {
   std::string name = path.filename().string();
   if (name.starts_with(kTemporaryPrefix)) name.erase(0, kTemporaryPrefix.size());
   const size_t digits = std::min(name.find_first_not_of("0123456789"), name.size());
-  return digits > 0 && name.substr(digits) == ".mp4";
+  return digits > 0 && (name.substr(digits) == ".mp4" || name.substr(digits) == ".frames");
 }
 
 // The clips of an earlier make. Refuses where the folder holds anything else, which we must not delete and which would
@@ -132,14 +133,19 @@ Job job_of(const DataMakeOptions& options, int index) {
   const int classes = static_cast<int>(names.size()), label = index % classes, round = index / classes;
   const SyntheticSet set = round < options.train ? SyntheticSet::train : SyntheticSet::test;
   const int number = round < options.train ? round : round - options.train;
-  char file[16];
-  std::snprintf(file, sizeof file, "%04d.mp4", number);
+  char file[24];
+  std::snprintf(file, sizeof file, "%04d.%s", number, options.decoded ? "frames" : "mp4");
   return {{options.kind, label, options.seed, set, static_cast<uint32_t>(number)},
           options.out / kSetNames[static_cast<size_t>(set)] / names[static_cast<size_t>(label)] / file};
 }
 
 void make_clip(const DataMakeOptions& options, const Job& job) {
   const SyntheticClip clip(job.id, options.width, options.height);
+  if (options.decoded) {
+    const Tensor frames = Tensor::empty({options.frames, options.height, options.width, 3}, DType::u8);
+    for (int i = 0; i < options.frames; ++i) clip.draw(i, frames.slice(i, i + 1).values<uint8_t>());
+    return write_decoded_clip(job.path, frames);
+  }
   VideoWriter writer(job.path, options.width, options.height, options.fps);
   std::vector<uint8_t> frame(static_cast<size_t>(options.width) * static_cast<size_t>(options.height) * 3);
   for (int i = 0; i < options.frames; ++i) {

@@ -1,4 +1,4 @@
-// Makes synthetic video sets: OUT/train/CLASS/0000.mp4 and OUT/test/CLASS/0000.mp4.
+// Makes synthetic video sets: OUT/train/CLASS/0000.mp4 and OUT/test/CLASS/0000.mp4, or 0000.frames.
 #pragma once
 
 #include <cstdint>
@@ -17,8 +17,9 @@ struct DataMakeOptions {
   int frames = 16;
   int fps = 12;
   uint64_t seed = 0;
-  int threads = 0;     // 0: one per core
-  bool force = false;  // replace the clips of an earlier make
+  int threads = 0;       // 0: one per core
+  bool force = false;    // replace the clips of an earlier make
+  bool decoded = false;  // clips are stored decoded (io/decoded_clip.h), which takes no FFmpeg
 };
 
 // Called from any thread after a clip is written, one call at a time; false asks to stop.

@@ -7,7 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <numeric>
 
-#include "io/frame_folder.h"
+#include "io/dataset.h"
 #include "io/text.h"
 #include "train/data_options.h"
 #include "train/evaluate.h"

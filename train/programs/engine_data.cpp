@@ -87,6 +87,7 @@ int body(int argc, char** argv) {
   command.add_option("--fps", options.fps, "Frames per second")->capture_default_str();
   command.add_option("--seed", seed, "Another seed, another set")->capture_default_str();
   command.add_option("--threads", options.threads, "Clips made at a time; 0: one per core")->capture_default_str();
+  command.add_flag("--decoded", options.decoded, "Store the clips decoded, as .frames files, which takes no FFmpeg");
   command.add_flag("--force", options.force, "Replace the clips that an earlier make left in OUT");
   if (!parse_command_line(app, argc, argv)) return exit_code::kOk;
 

@@ -1,0 +1,39 @@
+// What takes the place of the files that use FFmpeg in a build with ENGINE_VIDEO=OFF.
+#include "io/frame_folder.h"
+#include "io/text.h"
+#include "io/video.h"
+#include "io/video_writer.h"
+
+namespace engine {
+namespace {
+
+[[noreturn]] void refuse(const std::string& what) {
+  throw Error(concat(what, ": this build has no FFmpeg, only decoded clips (.frames) work; build with ENGINE_VIDEO=ON"),
+              exit_code::kNoDevice);
+}
+
+}  // namespace
+
+bool video_available() { return false; }
+
+std::string ffmpeg_version() { return "none: built with ENGINE_VIDEO=OFF"; }
+
+struct VideoReader::Impl {};
+VideoReader::VideoReader(const std::string& path, const SourceOptions&) { refuse(escaped(path)); }
+VideoReader::~VideoReader() = default;
+const VideoInfo& VideoReader::info() const { refuse("video"); }
+int64_t VideoReader::frame_count() const { refuse("video"); }
+void VideoReader::read_frames(std::span<const int64_t>, FrameSize, std::span<uint8_t>) { refuse("video"); }
+
+FrameFolder::FrameFolder(const std::string& path, const SourceOptions&) { refuse(escaped(path)); }
+void FrameFolder::read_frames(std::span<const int64_t>, FrameSize, std::span<uint8_t>) { refuse("images"); }
+
+struct VideoWriter::State {};
+VideoWriter::VideoWriter(std::filesystem::path path, int, int, int, const VideoWriterOptions&) {
+  refuse(escaped(path.string()));
+}
+VideoWriter::~VideoWriter() = default;
+void VideoWriter::write(std::span<const uint8_t>) { refuse("video"); }
+void VideoWriter::finish() { refuse("video"); }
+
+}  // namespace engine
