@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "io/video.h"
+#include "tests/places.h"
 #include "tests/temporary_folder.h"
 #include "train/data_make.h"
 
@@ -61,7 +62,7 @@ class Process {
  public:
   Process(const TemporaryFolder& scratch, const std::string& program, const std::vector<std::string>& arguments)
       : out_(scratch / (program + ".out")), err_(scratch / (program + ".err")) {
-    std::vector<std::string> words = {std::string(ENGINE_BIN_DIR) + "/" + program};
+    std::vector<std::string> words = {engine::test::program_folder() + "/" + program};
     words.insert(words.end(), arguments.begin(), arguments.end());
     std::vector<char*> argv;
     for (std::string& word : words) argv.push_back(word.data());

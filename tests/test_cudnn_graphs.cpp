@@ -8,6 +8,7 @@
 #include "kernels/context.h"
 #include "kernels/cuda/cudnn_graph.h"
 #include "tests/conv_shapes.h"
+#include "tests/places.h"
 
 namespace engine::test {
 namespace {
@@ -23,7 +24,7 @@ const Mode kStrict{"f32", DType::f32, F32Products::strict}, kTf32{"tf32", DType:
     kBf16{"bf16", DType::bf16, F32Products::strict};
 
 DeviceDescription description(const std::string& name) {
-  std::ifstream file(std::string(ENGINE_SOURCE_DIR "/tests/device_descriptions/") + name + ".json");
+  std::ifstream file(test::source_folder() + "/tests/device_descriptions/" + name + ".json");
   REQUIRE(file.good());
   return {std::string(std::istreambuf_iterator<char>(file), {})};
 }

@@ -14,6 +14,7 @@
 #include "engine/tensor.h"
 #include "io/frame_source.h"
 #include "io/synthetic.h"
+#include "tests/places.h"
 #include "tests/temporary_folder.h"
 #include "train/cli.h"
 
@@ -41,7 +42,7 @@ struct Result {
 Result engine_data(const std::string& arguments) {
   const TemporaryFolder folder;
   const std::string command =
-      std::string(ENGINE_BIN_DIR) + "/engine_data " + arguments + " >" + folder / "out" + " 2>" + folder / "err";
+      engine::test::program_folder() + "/engine_data " + arguments + " >" + folder / "out" + " 2>" + folder / "err";
   const int status = std::system(command.c_str());
   REQUIRE(WIFEXITED(status));
   return {WEXITSTATUS(status), text_of(folder / "out"), text_of(folder / "err")};
@@ -211,7 +212,7 @@ TEST_CASE("a signal stops between clips, and every clip that is there is whole")
   for (const auto& [signal, code] :
        {std::pair{SIGINT, exit_code::kInterrupted}, std::pair{SIGTERM, exit_code::kStopped}}) {
     const TemporaryFolder folder;
-    const std::string program = std::string(ENGINE_BIN_DIR) + "/engine_data", out = folder / "set";
+    const std::string program = engine::test::program_folder() + "/engine_data", out = folder / "set";
     const pid_t child = fork();
     if (child == 0) {
       (void)!freopen((folder / "err").c_str(), "w", stderr);

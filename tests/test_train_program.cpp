@@ -7,6 +7,7 @@
 
 #include "engine/tensor.h"
 #include "program_run.h"
+#include "tests/places.h"
 #include "train/run_folder.h"
 
 using namespace program_run;
@@ -193,7 +194,7 @@ TEST_CASE("engine_train: a folder in use by another run is left alone") {
 
 TEST_CASE("engine_train: results that cannot be written cost an exit code, not the model") {
   const std::string out = fixture().folder() / "full";
-  const std::string command = std::string(ENGINE_BIN_DIR) + "/engine_train " + fixture().videos() +
+  const std::string command = engine::test::program_folder() + "/engine_train " + fixture().videos() +
                               " --device cpu --epochs 1 --frames 1 --progress none --out " + out +
                               " >/dev/full 2>/dev/null";
   CHECK(WEXITSTATUS(std::system(command.c_str())) == exit_code::kStorage);

@@ -5,6 +5,7 @@
 #include <map>
 #include <sstream>
 
+#include "tests/places.h"
 #include "tests/video_fixtures.h"
 
 using namespace engine;
@@ -16,7 +17,7 @@ constexpr FrameSize kThumbnail{32, 24};
 
 std::string odd_folder() {
   const char* given = std::getenv("ENGINE_REAL_DATA");
-  return (given ? std::string(given) : std::string(ENGINE_SOURCE_DIR) + "/../shared/data") + "/odd";
+  return (given ? std::string(given) : test::source_folder() + "/../shared/data") + "/odd";
 }
 
 std::string trimmed(const std::string& text) {

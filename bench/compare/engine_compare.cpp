@@ -26,6 +26,7 @@ struct Settings {
   Device device = kCpu;
   double seconds = 1.0;
   std::string precision;  // f32, tf32 or bf16
+  bool record = true;     // where the device can: without the host's part
   DType dtype() const { return precision == "bf16" ? DType::bf16 : DType::f32; }
 };
 
@@ -194,7 +195,7 @@ void time_op(const json& w, const Settings& settings) {
 
   print(w, settings, "forward",
         time_sets(
-            settings.device, count, [&](int64_t i) { workload.run(set(i)); }, settings.seconds),
+            settings.device, settings.record, count, [&](int64_t i) { workload.run(set(i)); }, settings.seconds),
         workload.forward_bytes, workload.flop);
   if (!workload.backward) return;
   for (const Tensors& inputs : sets)
@@ -207,7 +208,7 @@ void time_op(const json& w, const Settings& settings) {
       if (input.requires_grad()) input.zero_grad();
     workload.run(set(i)).backward(seed);
   };
-  print(w, settings, "forward+backward", time_sets(settings.device, count, both, settings.seconds),
+  print(w, settings, "forward+backward", time_sets(settings.device, settings.record, count, both, settings.seconds),
         workload.forward_bytes + workload.backward_bytes, 3 * workload.flop);
 }
 
@@ -228,7 +229,7 @@ void time_optimizer(const json& w, const Settings& settings) {
     adam_update({.weight_decay = 0.01}, scalars, grad, param, m, v, copy);
   };
   const double per_element = settings.dtype() == DType::bf16 ? 2 + 28 : 4 + 28;
-  print(w, settings, "forward", time_sets(settings.device, 1, call, settings.seconds),
+  print(w, settings, "forward", time_sets(settings.device, settings.record, 1, call, settings.seconds),
         per_element * static_cast<double>(count), 0);
 }
 
@@ -247,6 +248,7 @@ void time_step(const json& w, const Settings& settings) {
   options.schedule.total_steps = 1000000;
   options.device = settings.device;
   options.compute = settings.dtype();
+  options.record = settings.record;
   Trainer trainer(classifier, options);
   Random random(3, 1);
   std::vector<Batch> batches;
@@ -278,8 +280,11 @@ int body(int argc, char** argv) {
   app.add_option("--only", only, "Workloads whose name matches this regular expression");
   app.add_option("--precision", precisions, "f32, tf32, bf16")->delimiter(',');
   app.add_option("--seconds", settings.seconds, "Of measuring, for each")->check(CLI::Range(0.0, 600.0));
+  bool eager = false;
+  app.add_flag("--eager", eager, "Launch every kernel by itself instead of replaying a recording, for profilers");
   if (!parse_command_line(app, argc, argv)) return exit_code::kOk;
   settings.device = device == "cpu" || (device == "auto" && !cuda_available()) ? kCpu : Device{DeviceType::cuda, 0};
+  settings.record = !eager;
   std::ifstream text(file);
   if (!text) throw Error(concat(file, ": cannot be opened"), exit_code::kNoInput);
   const json workloads = json::parse(text);

@@ -56,8 +56,9 @@ inline Timing time_calls(Device device, const std::function<void()>& work, doubl
 }
 
 // The same for a function of an input set: `sets` of them, so many that together they do not fit into a cache, are
-// worked on in turn. On a device that can record, one recording holds a call for every set.
-inline Timing time_sets(Device device, int64_t sets, const std::function<void(int64_t set)>& call, double seconds) {
+// worked on in turn. With `record`, on a device that can, one recording holds a call for every set.
+inline Timing time_sets(Device device, bool record, int64_t sets, const std::function<void(int64_t set)>& call,
+                        double seconds) {
   const auto all = [&] {
     for (int64_t set = 0; set < sets; ++set) call(set);
   };
@@ -65,7 +66,7 @@ inline Timing time_sets(Device device, int64_t sets, const std::function<void(in
   wait_for(device);
   std::unique_ptr<Recording> recording;
   std::function<void()> work = all;
-  if (can_record(device)) {
+  if (record && can_record(device)) {
     recording = record_work(device, all);
     work = [&] { recording->replay(); };
   }
