@@ -6,9 +6,7 @@ namespace engine {
 
 std::shared_ptr<const SdpaPlan> make_sdpa_plan(CudaContext& ctx, const SdpaKey& key) {
   try {
-    const std::shared_ptr<SdpaPlan> plan = build_sdpa_plan(key, describe_device(ctx));
-    compile_sdpa_plan(*plan);
-    return plan;
+    return build_sdpa_plan(key, describe_device(ctx), true);
   } catch (const Error&) {
     return nullptr;
   }

@@ -18,42 +18,12 @@ namespace {
 
 constexpr int kThreads = 128;
 
-struct Plans {
-  std::map<SdpaKey, std::shared_ptr<const SdpaPlan>> plans;  // null where cuDNN has none
-};
+using Plans = std::map<SdpaKey, std::shared_ptr<const SdpaPlan>>;  // null where cuDNN has none
 
 const SdpaPlan* plan_for(CudaContext& ctx, const SdpaKey& key) {
-  auto& plans = ctx.cache<Plans>().plans;
-  auto found = plans.find(key);
-  if (found == plans.end()) found = plans.emplace(key, make_sdpa_plan(ctx, key)).first;
+  const auto [found, is_new] = ctx.cache<Plans>().try_emplace(key);
+  if (is_new) found->second = make_sdpa_plan(ctx, key);
   return found->second.get();
-}
-
-SdpaKey::Strides strides_of(const ConstView& x) { return {x.strides[0], x.strides[1], x.strides[2]}; }
-
-SdpaKey forward_key(const Attention& p, const ConstView& q, const ConstView& k, const ConstView& v,
-                    const ConstView& lengths) {
-  return {.pass = SdpaKey::forward,
-          .batch = q.shape[0],
-          .heads = q.shape[2],
-          .queries = q.shape[1],
-          .keys = k.shape[1],
-          .depth = q.shape[3],
-          .q = strides_of(q),
-          .k = strides_of(k),
-          .v = strides_of(v),
-          .causal = p.causal,
-          .lengths = lengths.defined(),
-          .scale = static_cast<float>(p.scale)};
-}
-
-template <class... Views>
-bool fits(CudaContext& ctx, const Attention& p, const ConstView& q, const ConstView& k, const Views&... others) {
-  const int64_t rows = std::max(q.shape[1], k.shape[1]), depth = q.shape[3];
-  const int64_t widest = ctx.compute_capability() == 90 ? 256 : 128;
-  const auto aligned = [](const ConstView& x) { return reinterpret_cast<uintptr_t>(x.data) % kSdpaAlignment == 0; };
-  return q.dtype == DType::bf16 && q.elements() > 0 && rows > 128 && depth % 8 == 0 && depth <= widest &&
-         p.dropout.probability == 0 && aligned(q) && aligned(k) && (aligned(others) && ...);
 }
 
 __global__ void lengths_kernel(const int64_t* lengths, int batch, int queries, int keys, int32_t* query_lengths,
@@ -64,99 +34,82 @@ __global__ void lengths_kernel(const int64_t* lengths, int batch, int queries, i
   key_lengths[n] = lengths[n] < 1 ? 1 : lengths[n] < keys ? static_cast<int32_t>(lengths[n]) : keys;
 }
 
-// Which rows of a tensor (N, rows, H, D) have no key: all of a batch with none, and of keys themselves those that are
-// not seen.
-struct Unseen {
-  const int64_t* lengths;
-  bool of_keys;
-  __device__ bool operator()(int64_t batch, int row) const {
-    return of_keys ? row >= lengths[batch] : lengths[batch] <= 0;
-  }
-};
-
-// One block to a row of a batch, with all its heads.
+// x (N, rows, H, D): `value` for the rows of a batch that sees no key, or, of keys, for those that are not seen. One
+// block to a row of a batch, with all its heads.
 template <class T>
-__global__ void fill_unseen_kernel(Unseen unseen, T* x, SdpaKey::Strides strides, int rows, int heads, int depth,
-                                   float value) {
-  const int64_t batch = blockIdx.x / rows;
-  const int row = static_cast<int>(blockIdx.x % rows);
-  if (!unseen(batch, row)) return;
+__global__ void fill_unseen_kernel(const int64_t* lengths, bool of_keys, T* x, SdpaKey::Strides strides, int rows,
+                                   int heads, int depth, float value) {
+  const int64_t batch = blockIdx.x / rows, row = blockIdx.x % rows, length = lengths[batch];
+  if (of_keys ? row < length : length > 0) return;
   for (int i = static_cast<int>(threadIdx.x); i < heads * depth; i += kThreads)
     x[batch * strides[0] + row * strides[1] + i / depth * strides[2] + i % depth] = from_f32<T>(value);
 }
 
-class Lengths {
- public:
-  // For cuDNN, where lengths are given.
-  Lengths(CudaContext& ctx, const ConstView& lengths, const SdpaKey& key, SdpaMemory& memory)
-      : ctx_(ctx), lengths_(lengths) {
-    if (!lengths.defined()) return;
+SdpaKey::Strides strides_of(const ConstView& x) { return {x.strides[0], x.strides[1], x.strides[2]}; }
+
+void fill_unseen(CudaContext& ctx, const ConstView& lengths, bool of_keys, const View& x, float value) {
+  if (!lengths.defined()) return;
+  dispatch_device_float(x.dtype, [&]<class T>() {
+    launch(ctx, "attention", fill_unseen_kernel<T>, blocks_for(x.shape[0] * x.shape[1], 1), kThreads, 0,
+           lengths.as<int64_t>(), of_keys, x.as<T>(), strides_of(x), x.shape[1], x.shape[2], x.shape[3], value);
+  });
+}
+
+using Operands = std::array<ConstView, SdpaRole::query_lengths>;  // by role
+
+bool sdpa(CudaContext& ctx, SdpaKey::Pass pass, const Attention& p, const ConstView& lengths,
+          const Operands& operands) {
+  const auto &q = operands[SdpaRole::q].shape, &k = operands[SdpaRole::k].shape;
+  SdpaKey key;
+  key.batch = q[0], key.heads = q[2], key.queries = q[1], key.keys = k[1], key.depth = q[3];
+  key.causal = p.causal, key.lengths = lengths.defined(), key.scale = static_cast<float>(p.scale);
+  const int64_t widest = ctx.compute_capability() == 90 ? 256 : 128;
+  if (operands[SdpaRole::q].dtype != DType::bf16 || p.dropout.probability > 0 || key.batch * key.heads == 0 ||
+      std::max(key.queries, key.keys) <= 128 || key.depth % 8 != 0 || key.depth > widest)
+    return false;
+  SdpaMemory memory{};
+  for (size_t role = 0; role < operands.size(); ++role) {
+    memory[role] = const_cast<void*>(operands[role].data);
+    if (reinterpret_cast<uintptr_t>(memory[role]) % kSdpaAlignment != 0) return false;
+  }
+  for (const size_t role : {SdpaRole::q, SdpaRole::k, SdpaRole::v}) key.strides[role] = strides_of(operands[role]);
+  const SdpaPlan* plan = plan_for(ctx, key);
+  if (pass == SdpaKey::backward && plan != nullptr) {
+    key.pass = pass;
+    for (const size_t role : {SdpaRole::dq, SdpaRole::dk, SdpaRole::dv}) key.strides[role] = strides_of(operands[role]);
+    plan = plan_for(ctx, key);
+  }
+  if (plan == nullptr) return false;
+  std::optional<CudaScratch> scratch;
+  if (lengths.defined()) {
     const int64_t aligned = (key.batch + 3) / 4 * 4;
-    scratch_.emplace(ctx, 2 * static_cast<size_t>(aligned) * sizeof(int32_t));
-    int32_t *const queries = scratch_->as<int32_t>(), *const keys = queries + aligned;
-    memory.query_lengths = queries;
-    memory.key_lengths = keys;
+    scratch.emplace(ctx, 2 * static_cast<size_t>(aligned) * sizeof(int32_t));
+    int32_t *const queries = scratch->as<int32_t>(), *const keys = queries + aligned;
+    memory[SdpaRole::query_lengths] = queries, memory[SdpaRole::key_lengths] = keys;
     launch(ctx, "attention", lengths_kernel, blocks_for(key.batch, kThreads), kThreads, 0, lengths.as<int64_t>(),
            key.batch, key.queries, key.keys, queries, keys);
   }
-  // x (N, rows, H, D), its innermost stride 1.
-  void fill_unseen(const View& x, bool of_keys, float value) const {
-    if (!lengths_.defined()) return;
-    const auto start = [&]<class T>() {
-      launch(ctx_, "attention", fill_unseen_kernel<T>, blocks_for(x.shape[0] * x.shape[1], 1), kThreads, 0,
-             Unseen{lengths_.as<int64_t>(), of_keys}, x.as<T>(), strides_of(x), x.shape[1], x.shape[2], x.shape[3],
-             value);
-    };
-    dispatch_device_float(x.dtype, start);
-  }
-
- private:
-  CudaContext& ctx_;
-  ConstView lengths_;
-  std::optional<CudaScratch> scratch_;
-};
-
-void* memory_of(const ConstView& x) { return const_cast<void*>(x.data); }
+  execute_sdpa(ctx, *plan, memory, ctx.workspace(plan->workspace_bytes));
+  return true;
+}
 
 }  // namespace
 
 bool sdpa_forward(CudaContext& ctx, const Attention& p, ConstView q, ConstView k, ConstView v, ConstView lengths,
                   View y, View lse) {
-  if (!fits(ctx, p, q, k, v, y)) return false;
-  const SdpaKey key = forward_key(p, q, k, v, lengths);
-  const SdpaPlan* const plan = plan_for(ctx, key);
-  if (plan == nullptr) return false;
-  SdpaMemory memory{.q = memory_of(q), .k = memory_of(k), .v = memory_of(v), .y = y.memory(), .lse = lse.memory()};
-  const Lengths seen(ctx, lengths, key, memory);
-  execute_sdpa(ctx, *plan, memory, ctx.workspace(plan->workspace_bytes));
-  seen.fill_unseen(y, false, 0.0f);
-  seen.fill_unseen(View(lse.memory(), lse.dtype, {lse.shape[0], 1, lse.shape[1], lse.shape[2]}), false, -INFINITY);
+  if (!sdpa(ctx, SdpaKey::forward, p, lengths, {q, k, v, {}, {}, {}, y, {}, lse})) return false;
+  fill_unseen(ctx, lengths, false, y, 0.0f);
+  const View rows(lse.memory(), lse.dtype, {lse.shape[0], 1, lse.shape[1], lse.shape[2]});
+  fill_unseen(ctx, lengths, false, rows, -INFINITY);
   return true;
 }
 
 bool sdpa_backward(CudaContext& ctx, const Attention& p, ConstView q, ConstView k, ConstView v, ConstView lengths,
                    ConstView y, ConstView lse, ConstView dy, View dq, View dk, View dv) {
-  if (!fits(ctx, p, q, k, v, y, dy, dq, dk, dv)) return false;
-  SdpaKey key = forward_key(p, q, k, v, lengths);
-  if (plan_for(ctx, key) == nullptr) return false;
-  key.pass = SdpaKey::backward;
-  key.dq = strides_of(dq), key.dk = strides_of(dk), key.dv = strides_of(dv);
-  const SdpaPlan* const plan = plan_for(ctx, key);
-  if (plan == nullptr) return false;
-  SdpaMemory memory{.q = memory_of(q),
-                    .k = memory_of(k),
-                    .v = memory_of(v),
-                    .y = memory_of(y),
-                    .lse = memory_of(lse),
-                    .dy = memory_of(dy),
-                    .dq = dq.memory(),
-                    .dk = dk.memory(),
-                    .dv = dv.memory()};
-  const Lengths seen(ctx, lengths, key, memory);
-  execute_sdpa(ctx, *plan, memory, ctx.workspace(plan->workspace_bytes));
-  seen.fill_unseen(dq, false, 0.0f);
-  seen.fill_unseen(dk, true, 0.0f);
-  seen.fill_unseen(dv, true, 0.0f);
+  if (!sdpa(ctx, SdpaKey::backward, p, lengths, {q, k, v, dq, dk, dv, y, dy, lse})) return false;
+  fill_unseen(ctx, lengths, false, dq, 0.0f);
+  fill_unseen(ctx, lengths, true, dk, 0.0f);
+  fill_unseen(ctx, lengths, true, dv, 0.0f);
   return true;
 }
 

@@ -37,22 +37,23 @@ struct Problem {
   const SdpaMemory& memory;
   SdpaKey::Strides contiguous{key.queries * key.heads * key.depth, key.heads* key.depth, key.depth};
 
+  Head strided(size_t role, int64_t n, int64_t h) const { return {memory[role], key.strides[role], n, h}; }
   int64_t length(int64_t n) const {
     if (!key.lengths) return key.keys;
-    const int32_t queries = static_cast<const int32_t*>(memory.query_lengths)[n],
-                  length = static_cast<const int32_t*>(memory.key_lengths)[n];
+    const int32_t queries = static_cast<const int32_t*>(memory[SdpaRole::query_lengths])[n],
+                  length = static_cast<const int32_t*>(memory[SdpaRole::key_lengths])[n];
     ENGINE_CHECK(queries == key.queries && length >= 1 && length <= key.keys, "fake cuDNN: lengths ", queries, " and ",
                  length);
     return length;
   }
   int64_t seen(int64_t n, int64_t s) const { return key.causal ? std::min(s + 1, length(n)) : length(n); }
   float& lse(int64_t n, int64_t h, int64_t s) const {
-    return static_cast<float*>(memory.lse)[(n * key.heads + h) * key.queries + s];
+    return static_cast<float*>(memory[SdpaRole::lse])[(n * key.heads + h) * key.queries + s];
   }
 
   void forward(int64_t n, int64_t h) const {
-    const Head q(memory.q, key.q, n, h), k(memory.k, key.k, n, h), v(memory.v, key.v, n, h);
-    const Head y(memory.y, contiguous, n, h);
+    const Head q = strided(SdpaRole::q, n, h), k = strided(SdpaRole::k, n, h), v = strided(SdpaRole::v, n, h);
+    const Head y(memory[SdpaRole::y], contiguous, n, h);
     for (int64_t s = 0; s < key.queries; ++s) {
       std::vector<double> weights;
       double sum = 0;
@@ -67,8 +68,8 @@ struct Problem {
   }
 
   void backward(int64_t n, int64_t h) const {
-    const Head q(memory.q, key.q, n, h), k(memory.k, key.k, n, h), v(memory.v, key.v, n, h);
-    const Head y(memory.y, contiguous, n, h), dy(memory.dy, contiguous, n, h);
+    const Head q = strided(SdpaRole::q, n, h), k = strided(SdpaRole::k, n, h), v = strided(SdpaRole::v, n, h);
+    const Head y(memory[SdpaRole::y], contiguous, n, h), dy(memory[SdpaRole::dy], contiguous, n, h);
     const auto elements = [&](int64_t rows) { return std::vector<double>(static_cast<size_t>(rows * key.depth)); };
     std::vector<double> dq = elements(key.queries), dk = elements(key.keys), dv = elements(key.keys);
     const auto at = [&](int64_t row, int64_t d) { return static_cast<size_t>(row * key.depth + d); };
@@ -84,16 +85,15 @@ struct Problem {
         }
       }
     }
-    const auto store = [&](void* to, const SdpaKey::Strides& strides, const std::vector<double>& values, int64_t rows,
-                           int64_t promised) {
-      const Head head(to, strides, n, h);
+    const auto store = [&](size_t role, const std::vector<double>& values, int64_t rows, int64_t promised) {
+      const Head head = strided(role, n, h);
       for (int64_t row = 0; row < rows; ++row)
         for (int64_t d = 0; d < key.depth; ++d)
           head.set(row, d, row < promised ? values[at(row, d)] : std::numeric_limits<double>::quiet_NaN());
     };
-    store(memory.dq, key.dq, dq, key.queries, key.queries);
-    store(memory.dk, key.dk, dk, key.keys, length(n));
-    store(memory.dv, key.dv, dv, key.keys, length(n));
+    store(SdpaRole::dq, dq, key.queries, key.queries);
+    store(SdpaRole::dk, dk, key.keys, length(n));
+    store(SdpaRole::dv, dv, key.keys, length(n));
   }
 };
 
@@ -101,15 +101,14 @@ struct Problem {
 
 // Refuses rows and heads that are not aligned, as cuDNN's header library does.
 std::shared_ptr<const SdpaPlan> make_sdpa_plan(CudaContext&, const SdpaKey& key) {
-  for (const SdpaKey::Strides& strides : {key.q, key.k, key.v, key.dq, key.dk, key.dv})
+  for (const SdpaKey::Strides& strides : key.strides)
     for (const int64_t stride : strides)
       if (stride % 8 != 0) return nullptr;
-  return std::make_shared<SdpaPlan>(SdpaPlan{.key = key, .engine = {}, .workspace_bytes = 1000, .graph = {}});
+  return std::make_shared<SdpaPlan>(SdpaPlan{key, "plain loops", 1000, {}});
 }
 
 void execute_sdpa(CudaContext&, const SdpaPlan& plan, const SdpaMemory& memory, void* workspace) {
-  for (const void* operand : {memory.q, memory.k, memory.v, memory.y, memory.lse, memory.query_lengths,
-                              memory.key_lengths, memory.dy, memory.dq, memory.dk, memory.dv})
+  for (const void* operand : memory)
     ENGINE_CHECK(reinterpret_cast<uintptr_t>(operand) % kSdpaAlignment == 0, "fake cuDNN: a misaligned operand");
   fake_cuda::submit([key = plan.key, bytes = plan.workspace_bytes, memory, workspace] {
     std::memset(workspace, 0xFF, bytes);
