@@ -66,11 +66,26 @@ else()
   message(STATUS "engine: building for the CPU only (ENGINE_CUDA=OFF)")
 endif()
 
+# The headers of cuDNN's header library, which scripts/setup.sh fetches. There is one way to build, so that what runs is
+# what was tested: without them the build stops.
+if(ENGINE_CUDA_BACKEND)
+  find_path(ENGINE_CUDNN_FRONTEND_INCLUDE cudnn_frontend.h PATHS ${PROJECT_SOURCE_DIR}/.cache/cudnn-frontend/include
+    DOC "Folder of cudnn_frontend.h" NO_DEFAULT_PATH)
+  if(NOT ENGINE_CUDNN_FRONTEND_INCLUDE)
+    message(FATAL_ERROR "engine: the CUDA backend needs the headers of NVIDIA's cudnn-frontend; run scripts/setup.sh, or set "
+      "ENGINE_CUDNN_FRONTEND_INCLUDE to their folder, or configure with ENGINE_CUDA=OFF")
+  endif()
+endif()
+
 # Adds the CUDA twins of the kernels to `target`.
 function(engine_add_cuda_kernels target)
   file(GLOB host_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/kernels/cuda/*.cpp)
   file(GLOB device_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/kernels/cuda/*.cu)
   target_compile_definitions(${target} PUBLIC ENGINE_WITH_CUDA)
+  target_link_libraries(${target} PRIVATE ${CMAKE_DL_LIBS})
+  # A thin layer over cuDNN, which optimising makes slow to compile and no faster to run.
+  set_source_files_properties(${PROJECT_SOURCE_DIR}/kernels/cuda/sdpa_graph.cpp PROPERTIES
+    COMPILE_OPTIONS "-O0;-g0;-isystem;${ENGINE_CUDNN_FRONTEND_INCLUDE}")
   if(ENGINE_CUDA_BACKEND STREQUAL "ON")
     target_sources(${target} PRIVATE ${host_sources} ${device_sources})
     target_link_libraries(${target} PRIVATE CUDA::cudart CUDA::cublasLt CUDNN::cudnn)

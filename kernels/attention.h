@@ -19,6 +19,9 @@ struct Attention {
 // is seen only where l < lengths[n], or undefined. step: one i64, read when the kernel runs, or undefined where the
 // probability of dropout is 0. lse (N, H, S), contiguous, f32 (f64 in f64): log of the sum over l of e^(scale q . k),
 // -infinity for a query that sees no key.
+//
+// On CUDA in bf16 more than 128 queries or keys go to cuDNN's fused kernels where it has them (kernels/cuda/sdpa.h).
+// Its statistics are this very logarithm; it rounds probabilities to bf16, but not scores.
 void attention_forward(CpuContext& ctx, const Attention& p, ConstView q, ConstView k, ConstView v, ConstView lengths,
                        ConstView step, View y, View lse);
 void attention_forward(CudaContext& ctx, const Attention& p, ConstView q, ConstView k, ConstView v, ConstView lengths,

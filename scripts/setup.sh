@@ -4,6 +4,7 @@
 #   ./scripts/setup.sh --check   list the missing packages and exit 1, or exit 0; changes nothing
 # Tested on Debian 12. Debian 13 and Ubuntu 24.04 have packages of these names but are untested.
 set -euo pipefail
+cd "$(dirname "$0")/.."
 
 packages=(
   g++ cmake ninja-build
@@ -16,6 +17,12 @@ packages=(
 programs=(c++ cmake ninja ffmpeg)
 headers=(dnnl.hpp libavformat/avformat.h libavcodec/avcodec.h libavutil/version.h libswscale/swscale.h CLI/CLI.hpp
   toml++/toml.h nlohmann/json.hpp fmt/format.h doctest/doctest.h benchmark/benchmark.h)
+
+# The headers of NVIDIA's cudnn-frontend, which the CUDA backend is built with, lie in its Python package. They are
+# unpacked into a folder that git ignores; nothing is installed into the system's Python.
+frontend=nvidia-cudnn-frontend frontend_version=1.32.0
+frontend_hash=c6006556017a4d1c914c52a556c71b1267f2d6a0500f742e7b4edef539878df0
+frontend_folder=.cache/cudnn-frontend
 
 say() { echo "setup: $*" >&2; }
 die() { say "error: $*"; exit 1; }
@@ -62,6 +69,32 @@ check_cmake() {
     die "cmake is $version and the build needs 3.25 or newer; install a newer one, for example: pip install cmake"
 }
 
+has_toolkit() { command -v nvcc "${CUDACXX:-nvcc}" "${CUDA_PATH:-/usr/local/cuda}/bin/nvcc" >/dev/null; }
+has_frontend() { [ -d "$frontend_folder/${frontend//-/_}-$frontend_version.dist-info" ]; }
+
+fetch_frontend() {
+  if ! python3 -m pip --version >/dev/null 2>&1; then
+    say "the CUDA backend is built with $frontend, and python3 -m pip, which would fetch it, is missing (python3-pip)"
+    return
+  fi
+  local work
+  mkdir -p .cache
+  work=$(mktemp -d .cache/fetch.XXXXXX)
+  say "fetching the headers of $frontend $frontend_version"
+  # Any wheel will do for the headers; one of them has the hash.
+  if echo "$frontend==$frontend_version --hash=sha256:$frontend_hash" |
+    python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: --implementation cp \
+      --python-version 3.11 --platform manylinux_2_28_x86_64 --require-hashes --requirement /dev/stdin --dest "$work" &&
+    python3 -m zipfile -e "$work"/*.whl "$work/all"; then
+    rm -rf "$frontend_folder"
+    mkdir "$frontend_folder"
+    mv "$work"/all/include "$work"/all/*.dist-info "$frontend_folder"
+  else
+    say "$frontend could not be fetched; the message is above, and the CUDA backend cannot be built without it"
+  fi
+  rm -rf "$work"
+}
+
 check_only=false
 case "${1:-}" in
   --check) check_only=true ;;
@@ -92,3 +125,7 @@ case " $ID $ID_LIKE " in
     ;;
 esac
 check_cmake
+if has_toolkit && ! has_frontend; then
+  if $check_only; then echo "$frontend"; exit 1; fi
+  fetch_frontend
+fi

@@ -1,7 +1,8 @@
 // Attention of at most 128 queries and keys of at most 128 elements: forward in one kernel, backward in one. Traffic in
 // bytes per row and head for f32 / bf16: forward 16 D / 8 D, backward 32 D / 16 D, as its second half finds what it
 // reads in the L2 cache. Bound by f32 multiply-adds and the shared memory that feeds them from about 32 keys on, by
-// memory below. Longer sequences and wider heads go by products of matrices (kernels/attention_composed.h).
+// memory below. Longer sequences go to cuDNN where it can do them (kernels/cuda/sdpa.h); what is left, and wider heads,
+// go by products of matrices (kernels/attention_composed.h).
 //
 // A block has one head of one batch. It holds the rows that everything is multiplied by (forward: k and v) as f32 in
 // shared memory; each warp takes kRows rows of its own (queries) at a time. Backward is two independent halves, each
@@ -9,6 +10,7 @@
 // q and dy, so that no two blocks or warps write the same sum.
 #include "kernels/attention_composed.h"
 #include "kernels/cuda/attention.cuh"
+#include "kernels/cuda/sdpa.h"
 
 namespace engine {
 namespace {
@@ -288,6 +290,7 @@ unsigned warps_for(int64_t rows) {
 
 void attention_forward(CudaContext& ctx, const Attention& p, ConstView q, ConstView k, ConstView v, ConstView lengths,
                        ConstView step, View y, View lse) {
+  if (sdpa_forward(ctx, p, q, k, v, lengths, y, lse)) return;
   if (!fits_one_block(q, k)) return attention_composed::forward(ctx, p, q, k, v, lengths, step, y, lse);
   dispatch_device_float(q.dtype, [&]<class T>() {
     const Heads<const T> queries(q), keys(k), values(v);
@@ -303,6 +306,7 @@ void attention_forward(CudaContext& ctx, const Attention& p, ConstView q, ConstV
 
 void attention_backward(CudaContext& ctx, const Attention& p, ConstView q, ConstView k, ConstView v, ConstView lengths,
                         ConstView step, ConstView y, ConstView lse, ConstView dy, View dq, View dk, View dv) {
+  if (sdpa_backward(ctx, p, q, k, v, lengths, y, lse, dy, dq, dk, dv)) return;
   if (!fits_one_block(q, k)) return attention_composed::backward(ctx, p, q, k, v, lengths, step, lse, dy, dq, dk, dv);
   dispatch_device_float(q.dtype, [&]<class T>() {
     const Gradients<T> g{.q = Heads<const T>(q),
