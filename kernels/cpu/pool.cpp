@@ -10,47 +10,37 @@ constexpr int64_t kBlock = 64;  // channels that are worked on at once
 template <class T>
 using Position = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;
 
-// Calls f(place, box) for every window with the elements in it (kWindows), or for every element with the windows it is
-// in; `shape` is y's or x's. Whole rows in parallel.
-template <bool kWindows, class F>
-void for_each_place(const PoolWindows& z, const Shape& shape, const F& f) {
-  const int frames = kWindows ? z.t.windows : z.t.size, rows = kWindows ? z.h.windows : z.h.size;
-  const int columns = kWindows ? z.w.windows : z.w.size;
-  const int64_t grain = std::max<int64_t>(1, kPointwiseGrain / std::max<int64_t>(1, columns * z.c));
+// Calls f(place) for every place of x or y, whose items have `frames` frames, whole rows in parallel.
+template <class F>
+void for_each_place(const Shape& shape, int frames, const F& f) {
+  const auto rows = static_cast<int>(shape[-3]), columns = static_cast<int>(shape[-2]);
+  const int64_t grain = std::max<int64_t>(1, kPointwiseGrain / std::max<int64_t>(1, columns * shape[-1]));
   parallel_for(shape.elements(0, shape.rank() - 2), grain, [&](int64_t begin, int64_t end) {
     for (int64_t line = begin; line < end; ++line) {
       const int64_t frame = line / rows;
       PoolPlace at{frame / frames, static_cast<int>(frame % frames), static_cast<int>(line % rows), 0};
-      PoolBox box = kWindows ? z.elements(at) : z.windows_of(at);
-      for (; at.w < columns; ++at.w) {
-        box.w = kWindows ? z.w.elements(at.w) : z.w.windows_of(at.w);
-        f(at, box);
-      }
+      for (; at.w < columns; ++at.w) f(at);
     }
   });
 }
 
-// Calls f(offset in x, position in the window) for the elements of a window.
 template <class F>
-void for_each_element(const PoolWindows& z, const PoolPlace& window, const PoolBox& box, const F& f) {
+void for_each_in(const PoolBox& box, int64_t item, const F& f) {
   for (int t = box.t.begin; t < box.t.end; ++t)
-    for (int h = box.h.begin; h < box.h.end; ++h) {
-      const PoolPlace first{window.item, t, h, box.w.begin};
-      int64_t offset = z.x_offset(first), position = z.position(first, window);
-      for (int w = box.w.begin; w < box.w.end; ++w, offset += z.c, ++position) f(offset, position);
-    }
+    for (int h = box.h.begin; h < box.h.end; ++h)
+      for (int w = box.w.begin; w < box.w.end; ++w) f(PoolPlace{item, t, h, w});
 }
 
 // The largest elements of channels [begin, begin + count) of one window, and where they are.
 template <class T>
-void max_of_window(const PoolWindows& z, const PoolPlace& window, const PoolBox& box, int64_t begin, int64_t count,
-                   const T* x, T* y, uint8_t* argmax) {
+void max_of_window(const PoolWindows& z, const PoolPlace& window, int64_t begin, int64_t count, const T* x, T* y,
+                   uint8_t* argmax) {
   T best[kBlock];
   Position<T> where[kBlock];
   bool first = true;
-  for_each_element(z, window, box, [&](int64_t offset, int64_t position) {
-    const T* in = x + offset + begin;
-    const auto here = static_cast<Position<T>>(position);
+  for_each_in(z.elements(window), window.item, [&](const PoolPlace& element) {
+    const T* in = x + z.x_offset(element) + begin;
+    const auto here = static_cast<Position<T>>(z.position(element, window));
     if (first) {
       std::copy(in, in + count, best);
       std::fill(where, where + count, here);
@@ -83,13 +73,10 @@ void add_where(const uint8_t* argmax, Position<T> here, const T* dy, T* sum, int
 // the element's channels in dx.
 template <class T, class F>
 void sum_over_windows(const PoolWindows& z, const View& dx, const F& add) {
-  for_each_place<false>(z, dx.shape, [&, out = dx.as<T>()](const PoolPlace& element, const PoolBox& box) {
+  for_each_place(dx.shape, z.t.size, [&, out = dx.as<T>()](const PoolPlace& element) {
     T* sum = out + z.x_offset(element);
     std::fill(sum, sum + z.c, T(0));
-    PoolPlace window{element.item, 0, 0, 0};
-    for (window.t = box.t.begin; window.t < box.t.end; ++window.t)
-      for (window.h = box.h.begin; window.h < box.h.end; ++window.h)
-        for (window.w = box.w.begin; window.w < box.w.end; ++window.w) add(sum, element, window);
+    for_each_in(z.windows_of(element), element.item, [&](const PoolPlace& window) { add(sum, element, window); });
   });
 }
 
@@ -101,12 +88,11 @@ void max_pool_forward(CpuContext& ctx, const Pool3d& p, ConstView x, View y, Vie
         ctx, [&](auto... v) { max_pool_forward(ctx, p, v...); }, x, y, argmax);
   const PoolWindows z(p, x.shape, y.shape);
   dispatch_float(x.dtype, [&]<class T>() {
-    for_each_place<true>(z, y.shape,
-                         [&, in = x.as<T>(), out = y.as<T>(), where = argmax.as<uint8_t>()](const PoolPlace& window,
-                                                                                            const PoolBox& box) {
-                           for (int64_t c = 0; c < z.c; c += kBlock)
-                             max_of_window(z, window, box, c, std::min(kBlock, z.c - c), in, out, where);
-                         });
+    for_each_place(y.shape, z.t.windows,
+                   [&, in = x.as<T>(), out = y.as<T>(), where = argmax.as<uint8_t>()](const PoolPlace& window) {
+                     for (int64_t c = 0; c < z.c; c += kBlock)
+                       max_of_window(z, window, c, std::min(kBlock, z.c - c), in, out, where);
+                   });
   });
 }
 
@@ -131,11 +117,11 @@ void average_pool_forward(CpuContext& ctx, const Pool3d& p, ConstView x, View y)
         ctx, [&](auto... v) { average_pool_forward(ctx, p, v...); }, x, y);
   const PoolWindows z(p, x.shape, y.shape);
   dispatch_float(x.dtype, [&]<class T>() {
-    for_each_place<true>(z, y.shape, [&, in = x.as<T>(), out = y.as<T>()](const PoolPlace& window, const PoolBox& box) {
+    for_each_place(y.shape, z.t.windows, [&, in = x.as<T>(), out = y.as<T>()](const PoolPlace& window) {
       T* sum = out + z.y_offset(window);
       std::fill(sum, sum + z.c, T(0));
-      for_each_element(z, window, box, [&](int64_t offset, int64_t) {
-        const T* from = in + offset;
+      for_each_in(z.elements(window), window.item, [&](const PoolPlace& element) {
+        const T* from = in + z.x_offset(element);
 #pragma omp simd
         for (int64_t c = 0; c < z.c; ++c) sum[c] += from[c];
       });
