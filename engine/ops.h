@@ -68,8 +68,10 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias = {}, const U
 Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& bias, const Conv2d& p, const Unary& f = {Unary::affine});
 // The same of clips: x (N, T, H, W, C), w (K, U, R, S, C / groups) -> (N, O, P, Q, K).
 Tensor conv3d(const Tensor& x, const Tensor& w, const Tensor& bias, const Conv3d& p, const Unary& f = {Unary::affine});
-Tensor max_pool2d(const Tensor& x, const Pool2d& p);
+Tensor max_pool2d(const Tensor& x, const Pool2d& p);  // (N, H, W, C) -> (N, P, Q, C)
+Tensor max_pool3d(const Tensor& x, const Pool3d& p);  // (N, T, H, W, C) -> (N, O, P, Q, C)
 Tensor average_pool2d(const Tensor& x, const Pool2d& p);
+Tensor average_pool3d(const Tensor& x, const Pool3d& p);
 Tensor global_average_pool(const Tensor& x);  // (N, ..., C) -> (N, C)
 
 // ---- normalisation (kernels/norm.h) ----

@@ -14,14 +14,7 @@ struct ConvShape {
   Shape x, w;  // of images or of clips
   Conv3d p;
 
-  Shape y() const {
-    const auto size = [](int64_t input, int64_t kernel, int64_t stride, int64_t pad) {
-      return Conv2d::output_size(input, kernel, stride, pad, 1);
-    };
-    const int64_t rows = size(x[-3], w[-3], p.stride_h, p.pad_h), columns = size(x[-2], w[-2], p.stride_w, p.pad_w);
-    if (x.rank() == 4) return {x[0], rows, columns, w[0]};
-    return {x[0], size(x[1], w[1], p.stride_t, p.pad_t), rows, columns, w[0]};
-  }
+  Shape y() const { return conv_shape(p, x, w); }
 };
 
 // `n` square images of `size`, c channels to k, kernel x kernel, padded to the same size before the stride.

@@ -34,8 +34,7 @@ Tensor naive_conv2d(const Array& x, const Array& w, const Tensor& bias, const Co
 }
 
 void set_bounds(OpCase& row, const Shape& x, const Shape& w, const Conv2d& p) {
-  const int64_t outputs = Conv2d::output_size(x[1], w[1], p.stride_h, p.pad_h, p.dilation_h) *
-                          Conv2d::output_size(x[2], w[2], p.stride_w, p.pad_w, p.dilation_w);
+  const int64_t outputs = conv_shape(over_time(p), x, w).elements(1, 3);
   const int64_t terms = w.elements(1, 4), terms_of_dx = w[0] / p.groups * w[1] * w[2];
   row.f32 = sum_bound(terms + 1);
   row.f32_grad = sum_bound(std::max(terms_of_dx, x[0] * outputs));

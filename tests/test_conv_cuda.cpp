@@ -29,18 +29,18 @@ Problem random_problem(Random& random) {
       dilation = from_to(random, 1, 2);
       const int64_t input = from_to(random, 1, longest), kernel = idle ? 1 : from_to(random, 1, 4);
       z.x.push_back(input), z.w.push_back(kernel);
-      z.y.push_back(Conv2d::output_size(input, kernel, stride, pad, dilation));
     };
     const int64_t groups = random.chance(0.7) ? 1 : from_to(random, 2, 4);
     const int64_t depth = random.chance(0.3) ? 16 * from_to(random, 1, 2) : from_to(random, 1, 12);
     const int64_t outputs = random.chance(0.3) ? 16 * from_to(random, 1, 2) : from_to(random, 1, 12);
     const int64_t n = from_to(random, 1, 3);
     z.p.groups = groups;
-    z.x = z.y = {n}, z.w = {outputs * groups};
+    z.x = {n}, z.w = {outputs * groups};
     if (z.clips) axis(z.p.stride_t, z.p.pad_t, z.p.dilation_t, 6);
     axis(z.p.stride_h, z.p.pad_h, z.p.dilation_h, 9);
     axis(z.p.stride_w, z.p.pad_w, z.p.dilation_w, 9);
-    z.x.push_back(depth * groups), z.w.push_back(depth), z.y.push_back(outputs * groups);
+    z.x.push_back(depth * groups), z.w.push_back(depth);
+    z.y = conv_shape(z.p, z.x, z.w);
     z.bias = random.chance(0.6), z.relu = random.chance(0.5);
     if (z.y.elements() > 0) return z;
   }

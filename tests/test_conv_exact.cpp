@@ -26,7 +26,7 @@ bool same_bytes(const Tensor& a, const Tensor& b) {
 }
 
 struct ConvProblem {
-  Conv2d p;
+  Conv3d p;
   Shape x, w, y;
 };
 
@@ -41,9 +41,8 @@ ConvProblem random_conv(Random& random) {
     p.groups = random.chance(0.7) ? 1 : from_to(random, 2, 4);
     const Shape x = {from_to(random, 1, 3), from_to(random, 1, 12), from_to(random, 1, 12), depth * p.groups};
     const Shape w = {outputs * p.groups, from_to(random, 1, 4), from_to(random, 1, 4), depth};
-    const int64_t rows = Conv2d::output_size(x[1], w[1], p.stride_h, p.pad_h, p.dilation_h);
-    const int64_t columns = Conv2d::output_size(x[2], w[2], p.stride_w, p.pad_w, p.dilation_w);
-    if (rows > 0 && columns > 0) return {p, x, w, {x[0], rows, columns, w[0]}};
+    const Shape y = conv_shape(over_time(p), x, w);
+    if (y.elements() > 0) return {over_time(p), x, w, y};
   }
 }
 
@@ -57,9 +56,9 @@ ConvResults convolve(const ConvProblem& problem, DType dtype, const Tensor& x, c
   const ConvResults results{Tensor::empty(problem.y, dtype), Tensor::empty(problem.x, dtype),
                             Tensor::empty(problem.w, dtype)};
   const Tensor in = cast(x, dtype), weights = cast(w, dtype), upstream = cast(dy, dtype);
-  conv2d_forward(ctx, problem.p, f, in, weights, bias ? cast(bias, dtype) : bias, results.y);
-  conv2d_backward_input(ctx, problem.p, upstream, weights, results.dx);
-  conv2d_backward_weight(ctx, problem.p, in, upstream, results.dw);
+  conv_forward(ctx, problem.p, f, in, weights, bias ? cast(bias, dtype) : bias, results.y);
+  conv_backward_input(ctx, problem.p, upstream, weights, results.dx);
+  conv_backward_weight(ctx, problem.p, in, upstream, results.dw);
   return results;
 }
 
@@ -150,6 +149,8 @@ TEST_CASE("empty batches") {
     CHECK(equals_rounded(v.grad(), Tensor::zeros(v.shape(), DType::f64)));
     CHECK(max_pool2d(Tensor::zeros({0, 4, 4, 2}, dtype), {}).shape() == Shape{0, 2, 2, 2});
     CHECK(average_pool2d(Tensor::zeros({0, 4, 4, 2}, dtype), {}).shape() == Shape{0, 2, 2, 2});
+    CHECK(max_pool3d(Tensor::zeros({0, 3, 4, 4, 2}, dtype), {}).shape() == Shape{0, 1, 2, 2, 2});
+    CHECK(average_pool3d(Tensor::zeros({0, 3, 4, 4, 2}, dtype), {}).shape() == Shape{0, 1, 2, 2, 2});
   }
 }
 
@@ -211,6 +212,12 @@ TEST_CASE("max pooling: NaN wins, and the first of equal maxima gets the gradien
   y.backward(Tensor::from<float>({1, 2, 3, 4}).reshape({1, 1, 4, 1}));
   const std::vector<float> expected = {1, 0, 0, 0, 3, 0, 4, 0, 0, 0, 2, 0, 0, 0, 0, 0};
   CHECK(std::ranges::equal(x.grad().values<float>(), expected));
+  // The rows as frames of one row each.
+  const Tensor clip = x.detach().clone().reshape({1, 2, 1, 8, 1}).set_requires_grad();
+  const Tensor over_frames = max_pool3d(clip, {.kernel_h = 1, .stride_h = 1});
+  CHECK(std::memcmp(over_frames.memory(), y.memory(), y.bytes()) == 0);
+  over_frames.backward(Tensor::from<float>({1, 2, 3, 4}).reshape({1, 1, 1, 4, 1}));
+  CHECK(std::ranges::equal(clip.grad().values<float>(), expected));
 }
 
 }  // namespace engine::test

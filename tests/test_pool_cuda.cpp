@@ -4,7 +4,6 @@
 #include <limits>
 
 #include "engine/random.h"
-#include "kernels/conv.h"
 #include "kernels/pool.h"
 #include "tests/cuda_device.h"
 
@@ -32,7 +31,7 @@ struct Results {
 };
 
 // With every tensor `offset` elements after the start of its memory.
-Results pooled(const Pool2d& p, const Tensor& input, const Tensor& upstream, Device device, int64_t offset) {
+Results pooled(const Pool3d& p, const Tensor& input, const Tensor& upstream, Device device, int64_t offset) {
   const auto poisoned = [=](const Shape& shape, DType dtype) {
     return placed(Tensor::full(shape, 77, dtype), device, offset);
   };
@@ -40,9 +39,9 @@ Results pooled(const Pool2d& p, const Tensor& input, const Tensor& upstream, Dev
   const Results r{poisoned(dy.shape(), dy.dtype()), poisoned(dy.shape(), DType::u8), poisoned(x.shape(), x.dtype()),
                   poisoned(dy.shape(), dy.dtype())};
   on(device, [&](auto& ctx) {
-    max_pool2d_forward(ctx, p, x, r.largest, r.argmax);
-    max_pool2d_backward(ctx, p, dy, r.argmax, r.largest_dx);
-    average_pool2d_forward(ctx, p, x, r.mean);
+    max_pool_forward(ctx, p, x, r.largest, r.argmax);
+    max_pool_backward(ctx, p, dy, r.argmax, r.largest_dx);
+    average_pool_forward(ctx, p, x, r.mean);
   });
   return {r.largest.to(kCpu), r.argmax.to(kCpu), r.largest_dx.to(kCpu), r.mean.to(kCpu)};
 }
@@ -66,21 +65,34 @@ bool same(const Tensor& a, const Tensor& b) {
 
 TEST_CASE("CUDA: pooling gives the CPU's bytes") {
   if (!have_device()) return;
-  const Pool2d three_by_two{.kernel_h = 3, .kernel_w = 3, .pad_h = 1, .pad_w = 1};
+  const Pool2d halves, three_by_two{.kernel_h = 3, .kernel_w = 3, .pad_h = 1, .pad_w = 1};
   const Pool2d every{.kernel_h = 2, .kernel_w = 3, .stride_h = 1, .stride_w = 1, .pad_w = 1, .count_padding = false};
   const Pool2d large{.kernel_h = 5, .kernel_w = 16, .stride_h = 3, .stride_w = 1, .pad_h = 2, .pad_w = 8};
   const Pool2d far{.kernel_h = 2, .kernel_w = 1, .stride_h = int64_t{1} << 40, .stride_w = 9};
+  const Pool3d cubes{.kernel_t = 3, .kernel_h = 3, .kernel_w = 3, .pad_t = 1, .pad_h = 1, .pad_w = 1};
+  const Pool3d every_frame{.kernel_t = 3, .stride_t = 1, .stride_h = 1, .pad_w = 1, .count_padding = false};
+  const Pool3d long_windows{.kernel_t = 16, .kernel_h = 4, .kernel_w = 4, .stride_t = int64_t{1} << 40, .pad_t = 8};
+  struct Problem {
+    Pool3d p;
+    std::vector<Shape> shapes;
+  };
+  std::vector<Problem> problems;
+  for (const Pool2d& p : {halves, three_by_two, every, large, far}) {
+    problems.push_back({over_time(p), {{2, 13, 17, 24}, {1, 13, 17, 7}, {0, 13, 17, 8}}});
+    problems.push_back({over_time(p), {{2, 3, 9, 17, 8}}});  // each frame for itself
+  }
+  for (const Pool3d& p : {Pool3d{}, cubes, every_frame, long_windows})
+    problems.push_back({p, {{2, 5, 7, 9, 24}, {1, 6, 7, 9, 7}, {0, 5, 7, 9, 8}}});
   Random random(5);
   for (const DType dtype : {DType::f32, DType::bf16})
-    for (const Pool2d& p : {Pool2d{}, three_by_two, every, large, far})
-      for (const Shape& shape : {Shape{2, 13, 17, 24}, Shape{1, 13, 17, 7}, Shape{0, 13, 17, 8}}) {
-        const Shape out{shape[0], Conv2d::output_size(shape[1], p.kernel_h, p.stride_h, p.pad_h, 1),
-                        Conv2d::output_size(shape[2], p.kernel_w, p.stride_w, p.pad_w, 1), shape[3]};
+    for (const auto& [p, shapes] : problems)
+      for (const Shape& shape : shapes) {
+        const Shape out = pool_shape(p, shape);
         const Tensor x = coarse(shape, dtype, random), dy = normal(out, 0, 1, random, dtype);
         const Results expected = pooled(p, x, dy, kCpu, 0);
         for (const int64_t offset : {0, 1}) {
           const Results got = pooled(p, x, dy, kCuda, offset);
-          INFO(name_of(dtype), ", kernel ", p.kernel_h, "x", p.kernel_w, ", ", shape[3], " channels, offset ", offset);
+          INFO(name_of(dtype), ", kernel ", text_of(p.kernel(), true), ", x ", concat(shape), ", offset ", offset);
           CHECK(same(got.largest, expected.largest));
           CHECK(same(got.argmax, expected.argmax));
           CHECK(same(got.largest_dx, expected.largest_dx));

@@ -18,8 +18,6 @@ using Tag = memory::format_tag;
 
 constexpr size_t kMaxPlans = 1024;  // a training run needs three per convolution
 
-enum class Pass : uint8_t { forward, backward_input, backward_weight };
-
 constexpr const char* name_of(Pass pass) {
   constexpr std::array kNames = {"forward", "backward_input", "backward_weight"};
   return kNames[static_cast<size_t>(pass)];
@@ -34,19 +32,8 @@ struct Problem {
   int threads;
 
   std::vector<int64_t> key() const {
-    std::vector<int64_t> key = {static_cast<int64_t>(pass),
-                                bias,
-                                threads,
-                                p.stride_t,
-                                p.stride_h,
-                                p.stride_w,
-                                p.pad_t,
-                                p.pad_h,
-                                p.pad_w,
-                                p.dilation_t,
-                                p.dilation_h,
-                                p.dilation_w,
-                                p.groups};
+    std::vector<int64_t> key = {static_cast<int64_t>(pass), bias, threads, p.groups};
+    for (const Space& steps : {p.stride(), p.pad(), p.dilation()}) key.insert(key.end(), steps.begin(), steps.end());
     for (const Shape* shape : {&x, &w, &y}) key.insert(key.end(), shape->begin(), shape->end());
     return key;
   }
@@ -101,12 +88,10 @@ dnnl::primitive_attr attributes() {
 struct Geometry {
   memory::dims strides, dilations, pads;
   explicit Geometry(const Problem& problem) {
-    const Conv3d& p = problem.p;
-    strides = {p.stride_t, p.stride_h, p.stride_w};
-    dilations = {p.dilation_t - 1, p.dilation_h - 1, p.dilation_w - 1};
-    pads = {p.pad_t, p.pad_h, p.pad_w};
-    if (problem.clips()) return;
-    for (memory::dims* axes : {&strides, &dilations, &pads}) axes->erase(axes->begin());
+    Space dilation = problem.p.dilation();
+    for (int64_t& step : dilation) --step;
+    const auto own = [&](const Space& s) { return memory::dims(s.end() - (problem.x.rank() - 2), s.end()); };
+    strides = own(problem.p.stride()), dilations = own(dilation), pads = own(problem.p.pad());
   }
 };
 constexpr auto kDirect = dnnl::algorithm::convolution_direct;
@@ -226,6 +211,14 @@ void run(CpuContext& ctx, const Problem& problem, ConstView x, ConstView w, Cons
   stream().wait();
 }
 
+}  // namespace
+
+bool sgemm(int64_t m, int64_t n, int64_t k, const Matrix& a, const Matrix& b, float* c, int64_t c_stride) noexcept {
+  const auto flag = [](const Matrix& matrix) { return matrix.transposed ? 'T' : 'N'; };
+  return dnnl_sgemm(flag(a), flag(b), m, n, k, 1.0f, a.data, a.stride, b.data, b.stride, 0.0f, c, c_stride) ==
+         dnnl_success;
+}
+
 void convolve(CpuContext& ctx, Pass pass, const Conv3d& p, ConstView x, ConstView w, ConstView bias, ConstView y) {
   try {
     run(ctx, {pass, p, x.shape, w.shape, y.shape, bias.defined(), ctx.threads()}, x, w, bias, y);
@@ -236,26 +229,6 @@ void convolve(CpuContext& ctx, Pass pass, const Conv3d& p, ConstView x, ConstVie
                        memory_ran_out ? "; use a smaller batch or fewer frames" : ""),
                 memory_ran_out ? exit_code::kMemory : exit_code::kInternal);
   }
-}
-
-}  // namespace
-
-bool sgemm(int64_t m, int64_t n, int64_t k, const Matrix& a, const Matrix& b, float* c, int64_t c_stride) noexcept {
-  const auto flag = [](const Matrix& matrix) { return matrix.transposed ? 'T' : 'N'; };
-  return dnnl_sgemm(flag(a), flag(b), m, n, k, 1.0f, a.data, a.stride, b.data, b.stride, 0.0f, c, c_stride) ==
-         dnnl_success;
-}
-
-void conv_forward(CpuContext& ctx, const Conv3d& p, ConstView x, ConstView w, ConstView bias, View y) {
-  convolve(ctx, Pass::forward, p, x, w, bias, y);
-}
-
-void conv_backward_input(CpuContext& ctx, const Conv3d& p, ConstView dy, ConstView w, View dx) {
-  convolve(ctx, Pass::backward_input, p, dx, w, {}, dy);
-}
-
-void conv_backward_weight(CpuContext& ctx, const Conv3d& p, ConstView x, ConstView dy, View dw) {
-  convolve(ctx, Pass::backward_weight, p, x, dw, {}, dy);
 }
 
 }  // namespace engine::onednn

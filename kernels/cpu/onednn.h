@@ -17,11 +17,10 @@ struct Matrix {
 // fails (out of memory); it does not throw, so that a parallel loop may call it.
 bool sgemm(int64_t m, int64_t n, int64_t k, const Matrix& a, const Matrix& b, float* c, int64_t c_stride) noexcept;
 
-// The kernels of kernels/conv.h, without activation, of images or of clips as the ranks say. Tensors are contiguous and
-// not empty; bias may be undefined. Their primitives are generated at the first call with a shape and number of
-// threads, and kept. Any thread may call.
-void conv_forward(CpuContext& ctx, const Conv3d& p, ConstView x, ConstView w, ConstView bias, View y);
-void conv_backward_input(CpuContext& ctx, const Conv3d& p, ConstView dy, ConstView w, View dx);
-void conv_backward_weight(CpuContext& ctx, const Conv3d& p, ConstView x, ConstView dy, View dw);
+// The kernels of kernels/conv.h, without activation; `pass` says which of x, w and y is written. Tensors are contiguous
+// and not empty; bias is of the forward pass and may be undefined. Primitives are generated at the first call with a
+// shape and number of threads, and kept. Any thread may call.
+enum class Pass : uint8_t { forward, backward_input, backward_weight };
+void convolve(CpuContext& ctx, Pass pass, const Conv3d& p, ConstView x, ConstView w, ConstView bias, ConstView y);
 
 }  // namespace engine::onednn

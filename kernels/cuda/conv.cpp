@@ -71,18 +71,10 @@ void convolve(CudaContext& ctx, ConvKey::Pass pass, ConvKey::Epilogue epilogue, 
   (pass == ConvKey::forward ? y_operand : pass == ConvKey::backward_input ? x_operand : w_operand).store(result);
 }
 
-void check(const char* name, const Conv3d& p, const ConstView& x, const ConstView& w, const ConstView& y) {
-  ENGINE_CHECK(x.contiguous() && w.contiguous() && y.contiguous(), name, ": needs contiguous tensors");
-  const int rank = x.shape.rank();
-  const bool sizes = w.shape.rank() == rank && y.shape.rank() == rank && x.shape[0] == y.shape[0] &&
-                     w.shape[0] == y.shape[-1] && w.shape[0] % p.groups == 0 && w.shape[-1] * p.groups == x.shape[-1];
-  ENGINE_CHECK(sizes && x.dtype == w.dtype && x.dtype == y.dtype, name, ": ", x.shape, " ", x.dtype, " by ", w.shape,
-               " ", w.dtype, ", groups ", p.groups, ", with output ", y.shape, " ", y.dtype);
-}
+}  // namespace
 
-void forward(CudaContext& ctx, const char* name, const Conv3d& p, const Unary& f, const ConstView& x,
-             const ConstView& w, const ConstView& bias, const View& y) {
-  check(name, p, x, w, y);
+void conv_forward(CudaContext& ctx, const Conv3d& p, const Unary& f, ConstView x, ConstView w, ConstView bias, View y) {
+  check_conv(p, x, w, y);
   if (y.elements() == 0) return;
   const ConvKey::Epilogue epilogue = !bias.defined()  ? ConvKey::none
                                      : is_identity(f) ? ConvKey::bias
@@ -92,42 +84,16 @@ void forward(CudaContext& ctx, const char* name, const Conv3d& p, const Unary& f
   if (epilogue == ConvKey::none && !is_identity(f)) unary_forward(ctx, f, y, y);
 }
 
-void backward_input(CudaContext& ctx, const char* name, const Conv3d& p, const ConstView& dy, const ConstView& w,
-                    const View& dx) {
-  check(name, p, dx, w, dy);
+void conv_backward_input(CudaContext& ctx, const Conv3d& p, ConstView dy, ConstView w, View dx) {
+  check_conv(p, dx, w, dy);
   if (dy.elements() == 0) return fill(ctx, dx, 0.0);
   convolve(ctx, ConvKey::backward_input, ConvKey::none, p, dx, w, {}, dy, dx);
 }
 
-void backward_weight(CudaContext& ctx, const char* name, const Conv3d& p, const ConstView& x, const ConstView& dy,
-                     const View& dw) {
-  check(name, p, x, dw, dy);
+void conv_backward_weight(CudaContext& ctx, const Conv3d& p, ConstView x, ConstView dy, View dw) {
+  check_conv(p, x, dw, dy);
   if (dy.elements() == 0) return fill(ctx, dw, 0.0);
   convolve(ctx, ConvKey::backward_weight, ConvKey::none, p, x, dw, {}, dy, dw);
-}
-
-}  // namespace
-
-void conv2d_forward(CudaContext& ctx, const Conv2d& p, const Unary& f, ConstView x, ConstView w, ConstView bias,
-                    View y) {
-  forward(ctx, "conv2d_forward", over_time(p), f, x, w, bias, y);
-}
-void conv2d_backward_input(CudaContext& ctx, const Conv2d& p, ConstView dy, ConstView w, View dx) {
-  backward_input(ctx, "conv2d_backward_input", over_time(p), dy, w, dx);
-}
-void conv2d_backward_weight(CudaContext& ctx, const Conv2d& p, ConstView x, ConstView dy, View dw) {
-  backward_weight(ctx, "conv2d_backward_weight", over_time(p), x, dy, dw);
-}
-
-void conv3d_forward(CudaContext& ctx, const Conv3d& p, const Unary& f, ConstView x, ConstView w, ConstView bias,
-                    View y) {
-  forward(ctx, "conv3d_forward", p, f, x, w, bias, y);
-}
-void conv3d_backward_input(CudaContext& ctx, const Conv3d& p, ConstView dy, ConstView w, View dx) {
-  backward_input(ctx, "conv3d_backward_input", p, dy, w, dx);
-}
-void conv3d_backward_weight(CudaContext& ctx, const Conv3d& p, ConstView x, ConstView dy, View dw) {
-  backward_weight(ctx, "conv3d_backward_weight", p, x, dy, dw);
 }
 
 }  // namespace engine

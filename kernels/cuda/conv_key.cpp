@@ -5,9 +5,6 @@ namespace {
 
 constexpr int64_t kPaddedChannels = kConvAlignment / 2;  // of bf16
 
-// Time, height and width of a shape whose last axis is channels.
-ConvKey::Space space_of(const Shape& shape) { return {shape.rank() == 5 ? shape[1] : 1, shape[-3], shape[-2]}; }
-
 // Clips whose frames are convolved each for itself, as N T images.
 void fold_time_into_batch(ConvKey& key) {
   key.axes = 2;
@@ -28,11 +25,6 @@ void write(std::ostream& out, const ConvKey& key, int64_t outer, const ConvKey::
   for (size_t axis = key.axes == 2 ? 1 : 0; axis < 3; ++axis) out << "," << space[axis];
   out << "," << channels << ")";
 }
-void write(std::ostream& out, const ConvKey& key, const char* name, const ConvKey::Space& space) {
-  out << ", " << name << " ";
-  for (size_t axis = key.axes == 2 ? 1 : 0; axis < 3; ++axis) out << space[axis] << (axis < 2 ? "x" : "");
-}
-
 }  // namespace
 
 ConvKey conv_key(ConvKey::Pass pass, ConvKey::Epilogue epilogue, const Conv3d& p, const Shape& x, const Shape& w,
@@ -42,9 +34,7 @@ ConvKey conv_key(ConvKey::Pass pass, ConvKey::Epilogue epilogue, const Conv3d& p
   key.axes = x.rank() - 2;
   key.n = x[0], key.c = x[-1], key.k = w[0], key.groups = p.groups;
   key.x = space_of(x), key.w = space_of(w), key.y = space_of(y);
-  key.stride = {p.stride_t, p.stride_h, p.stride_w};
-  key.pad = {p.pad_t, p.pad_h, p.pad_w};
-  key.dilation = {p.dilation_t, p.dilation_h, p.dilation_w};
+  key.stride = p.stride(), key.pad = p.pad(), key.dilation = p.dilation();
   if (dtype == DType::bf16 && p.groups == 1 && pass != ConvKey::backward_input)
     key.c = std::max<int64_t>(key.c, kPaddedChannels);
   const auto idle = [&](size_t axis) { return key.w[axis] == 1 && key.stride[axis] == 1 && key.pad[axis] == 0; };
@@ -67,10 +57,9 @@ std::string text_of(const ConvKey& key) {
   write(out, key, key.k, key.w, key.c / key.groups);
   out << ", y ";
   write(out, key, key.n, key.y, key.k);
-  write(out, key, "stride", key.stride);
-  write(out, key, "padding", key.pad);
-  write(out, key, "dilation", key.dilation);
-  out << ", groups " << key.groups << ", " << key.dtype;
+  const auto text = [&](const Space& space) { return text_of(space, key.axes == 3); };
+  out << ", stride " << text(key.stride) << ", padding " << text(key.pad) << ", dilation " << text(key.dilation)
+      << ", groups " << key.groups << ", " << key.dtype;
   if (key.dtype == DType::f32) out << (key.tensor_cores ? " (TF32)" : " (strict)");
   return out.str();
 }

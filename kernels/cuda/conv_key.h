@@ -1,7 +1,6 @@
 // What a convolution on CUDA is known by: everything that its plan depends on.
 #pragma once
 
-#include <array>
 #include <compare>
 #include <string>
 
@@ -13,7 +12,7 @@ namespace engine {
 struct ConvKey {
   enum Pass : uint8_t { forward, backward_input, backward_weight };
   enum Epilogue : uint8_t { none, bias, bias_relu };
-  using Space = std::array<int64_t, 3>;  // time, height, width; of images, time is 1
+  using Space = engine::Space;
 
   Pass pass = forward;
   Epilogue epilogue = none;                 // of the forward pass
