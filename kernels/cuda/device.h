@@ -7,6 +7,7 @@
 #pragma once
 
 #ifndef ENGINE_HOST_RUNNER
+#include <cooperative_groups.h>
 #include <cuda_runtime.h>
 
 // SHARED(float, tile, [32][33]);   __shared__ float tile[32][33];
@@ -17,6 +18,21 @@
   T* const name = reinterpret_cast<T*>(dynamic_shared_memory)
 #define LAUNCH(kernel, grid, block, shared_bytes, stream, ...) \
   kernel<<<grid, block, shared_bytes, stream>>>(__VA_ARGS__)
+#define LAUNCH_COOPERATIVE(kernel, grid, block, shared_bytes, stream, ...) \
+  ::engine::launch_cooperatively(kernel, grid, block, shared_bytes, stream, __VA_ARGS__)
+
+namespace engine {
+template <class... P>
+void launch_cooperatively(void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream,
+                          std::type_identity_t<P>... arguments) {
+  void* addresses[] = {&arguments...};
+  cudaLaunchCooperativeKernel(reinterpret_cast<const void*>(kernel), grid, block, addresses, shared_bytes, stream);
+}
+// Waits for every thread of a grid that launch_together() started. What they wrote before is seen behind it: one thread
+// of each block has a fence of the whole device on either side of the atomic it counts with, and the block's own
+// barriers order its other threads with that one. Every block reaches it, and from the same place.
+__device__ inline void grid_barrier() { cooperative_groups::this_grid().sync(); }
+}  // namespace engine
 #endif
 #include <cuda_bf16.h>
 
@@ -59,19 +75,44 @@ T* optional(const View& view) {
   return view.defined() ? view.as<T>() : nullptr;
 }
 
+// More dynamic shared memory than 48 KiB must be asked for.
+template <class... P>
+void allow_shared_memory(void (*kernel)(P...), size_t bytes) {
+  constexpr size_t kUnasked = 48 << 10;
+  if (bytes > kUnasked)
+    ENGINE_CUDA(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                     static_cast<int>(bytes)));
+}
+inline void check_launch(const char* name) {
+  if (const cudaError_t status = cudaGetLastError(); status != cudaSuccess)
+    throw_cuda(status, name, __FILE__, __LINE__);
+}
+
 // Queues `kernel`; arguments are converted to its parameters' types. `name` is the op's, for messages. Nothing is
 // queued for an empty grid. The launch's own errors are reported here, those of its execution by a later call.
 template <class... P, class... A>
 void launch(CudaContext& ctx, const char* name, void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes,
             A&&... arguments) {
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
-  constexpr size_t kUnasked = 48 << 10;  // more dynamic shared memory than this must be asked for
-  if (shared_bytes > kUnasked)
-    ENGINE_CUDA(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                     static_cast<int>(shared_bytes)));
+  allow_shared_memory(kernel, shared_bytes);
   LAUNCH(kernel, grid, block, shared_bytes, ctx.stream(), static_cast<P>(arguments)...);
-  if (const cudaError_t status = cudaGetLastError(); status != cudaSuccess)
-    throw_cuda(status, name, __FILE__, __LINE__);
+  check_launch(name);
+}
+
+// As launch(), of blocks that all run at once, so that they can meet in grid_barrier(). False, with nothing queued,
+// where the device cannot hold them all.
+template <class... P, class... A>
+bool launch_together(CudaContext& ctx, const char* name, void (*kernel)(P...), unsigned blocks, unsigned threads,
+                     size_t shared_bytes, A&&... arguments) {
+  allow_shared_memory(kernel, shared_bytes);
+  int resident = 0;  // of one multiprocessor
+  ENGINE_CUDA(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&resident, reinterpret_cast<const void*>(kernel),
+                                                            static_cast<int>(threads), shared_bytes));
+  if (int64_t{resident} * ctx.multiprocessors() < blocks || ctx.attribute(cudaDevAttrCooperativeLaunch) == 0)
+    return false;
+  LAUNCH_COOPERATIVE(kernel, blocks, threads, shared_bytes, ctx.stream(), static_cast<P>(arguments)...);
+  check_launch(name);
+  return true;
 }
 
 // Blocks that cover `items` with `per_block` each.
