@@ -18,7 +18,6 @@ struct Faults {
   int sticky_status = 0;        // a cudaError_t that every later call answers, as after a fault in a kernel
   bool no_matmul_algorithm = false;
   int compute_capability = 90;
-  bool cooperative_launch = true;
 };
 Faults& faults();
 

@@ -133,7 +133,7 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
       *value = engine::host_runner::kMaxShared;
       break;
     case cudaDevAttrCooperativeLaunch:
-      *value = faults().cooperative_launch;
+      *value = 1;
       break;
     default:
       return result(cudaErrorInvalidValue);
