@@ -75,28 +75,19 @@ T* optional(const View& view) {
   return view.defined() ? view.as<T>() : nullptr;
 }
 
-// More dynamic shared memory than 48 KiB must be asked for.
-template <class... P>
-void allow_shared_memory(void (*kernel)(P...), size_t bytes) {
-  constexpr size_t kUnasked = 48 << 10;
-  if (bytes > kUnasked)
-    ENGINE_CUDA(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                     static_cast<int>(bytes)));
-}
-inline void check_launch(const char* name) {
-  if (const cudaError_t status = cudaGetLastError(); status != cudaSuccess)
-    throw_cuda(status, name, __FILE__, __LINE__);
-}
-
 // Queues `kernel`; arguments are converted to its parameters' types. `name` is the op's, for messages. Nothing is
 // queued for an empty grid. The launch's own errors are reported here, those of its execution by a later call.
 template <class... P, class... A>
 void launch(CudaContext& ctx, const char* name, void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes,
             A&&... arguments) {
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
-  allow_shared_memory(kernel, shared_bytes);
+  constexpr size_t kUnasked = 48 << 10;  // more dynamic shared memory than this must be asked for
+  if (shared_bytes > kUnasked)
+    ENGINE_CUDA(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                     static_cast<int>(shared_bytes)));
   LAUNCH(kernel, grid, block, shared_bytes, ctx.stream(), static_cast<P>(arguments)...);
-  check_launch(name);
+  if (const cudaError_t status = cudaGetLastError(); status != cudaSuccess)
+    throw_cuda(status, name, __FILE__, __LINE__);
 }
 
 // As launch(), of blocks that all run at once, so that they can meet in grid_barrier(). False, with nothing queued,
@@ -104,14 +95,17 @@ void launch(CudaContext& ctx, const char* name, void (*kernel)(P...), dim3 grid,
 template <class... P, class... A>
 bool launch_together(CudaContext& ctx, const char* name, void (*kernel)(P...), unsigned blocks, unsigned threads,
                      size_t shared_bytes, A&&... arguments) {
-  allow_shared_memory(kernel, shared_bytes);
+  const void* const function = reinterpret_cast<const void*>(kernel);
+  ENGINE_CUDA(
+      cudaFuncSetAttribute(function, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes)));
   int resident = 0;  // of one multiprocessor
-  ENGINE_CUDA(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&resident, reinterpret_cast<const void*>(kernel),
-                                                            static_cast<int>(threads), shared_bytes));
+  ENGINE_CUDA(
+      cudaOccupancyMaxActiveBlocksPerMultiprocessor(&resident, function, static_cast<int>(threads), shared_bytes));
   if (int64_t{resident} * ctx.multiprocessors() < blocks || ctx.attribute(cudaDevAttrCooperativeLaunch) == 0)
     return false;
   LAUNCH_COOPERATIVE(kernel, blocks, threads, shared_bytes, ctx.stream(), static_cast<P>(arguments)...);
-  check_launch(name);
+  if (const cudaError_t status = cudaGetLastError(); status != cudaSuccess)
+    throw_cuda(status, name, __FILE__, __LINE__);
   return true;
 }
 

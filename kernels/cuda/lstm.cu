@@ -33,15 +33,13 @@ __global__ void cell_forward_kernel(int64_t count, int64_t hidden, Rows<const T>
   if (index >= count) return;
   const int64_t n = index / hidden, k = index % hidden;
   T* const of_row = gates.row(n) + k;
-  float z[4];
-#pragma unroll
-  for (int gate = 0; gate < 4; ++gate) {
-    const int64_t at = gate * hidden;
-    z[gate] = to_f32(of_row[at]) + recurrent.value(n, at + k) + to_f32(bias[at + k]);
+  float gate[4];
+  for (int g = 0; g < 4; ++g) {
+    const int64_t at = g * hidden;
+    gate[g] = to_f32(of_row[at]) + recurrent.value(n, at + k) + to_f32(bias[at + k]);
   }
-  const lstm_cell::State state = lstm_cell::forward(z, c_before.value(n, k));
-#pragma unroll
-  for (int gate = 0; gate < 4; ++gate) of_row[gate * hidden] = from_f32<T>(z[gate]);
+  const lstm_cell::State state = lstm_cell::forward(gate, c_before.value(n, k));
+  for (int g = 0; g < 4; ++g) of_row[g * hidden] = from_f32<T>(gate[g]);
   c.row(n)[k] = state.c;
   h.row(n)[k] = from_f32<T>(state.h);
 }
@@ -53,13 +51,11 @@ __global__ void cell_backward_kernel(int64_t count, int64_t hidden, Rows<const T
   const int64_t index = int64_t{blockIdx.x} * kThreads + threadIdx.x;
   if (index >= count) return;
   const int64_t n = index / hidden, k = index % hidden;
-  float gate[4], d[4];
-#pragma unroll
-  for (int which = 0; which < 4; ++which) gate[which] = gates.value(n, which * hidden + k);
-  dc.row(n)[k] = lstm_cell::backward(gate, c_before.value(n, k), c.value(n, k), dy.value(n, k) + dh.value(n, k),
-                                     dc.value(n, k), d);
-#pragma unroll
-  for (int which = 0; which < 4; ++which) dgates.row(n)[which * hidden + k] = from_f32<T>(d[which]);
+  float gate[4];
+  for (int g = 0; g < 4; ++g) gate[g] = gates.value(n, g * hidden + k);
+  const float from_h = dy.value(n, k) + dh.value(n, k);
+  dc.row(n)[k] = lstm_cell::backward(gate, c_before.value(n, k), c.value(n, k), from_h, dc.value(n, k));
+  for (int g = 0; g < 4; ++g) dgates.row(n)[g * hidden + k] = from_f32<T>(gate[g]);
 }
 
 }  // namespace
