@@ -90,14 +90,14 @@ void launch(CudaContext& ctx, const char* name, void (*kernel)(P...), dim3 grid,
     throw_cuda(status, name, __FILE__, __LINE__);
 }
 
-// As launch(), of blocks that all run at once, so that they can meet in grid_barrier(). False, with nothing queued,
-// where the device cannot hold them all.
+// As launch(), of blocks that all run at once, so that they can meet in grid_barrier(), and that have no SHARED memory
+// of fixed size. False, with nothing queued, where the device cannot hold them all.
 template <class... P, class... A>
 bool launch_together(CudaContext& ctx, const char* name, void (*kernel)(P...), unsigned blocks, unsigned threads,
                      size_t shared_bytes, A&&... arguments) {
   const void* const function = reinterpret_cast<const void*>(kernel);
-  ENGINE_CUDA(
-      cudaFuncSetAttribute(function, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes)));
+  const int most = ctx.attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin);  // for all: a recorded launch may need more
+  ENGINE_CUDA(cudaFuncSetAttribute(function, cudaFuncAttributeMaxDynamicSharedMemorySize, most));
   int resident = 0;  // of one multiprocessor
   ENGINE_CUDA(
       cudaOccupancyMaxActiveBlocksPerMultiprocessor(&resident, function, static_cast<int>(threads), shared_bytes));

@@ -38,10 +38,10 @@ __global__ void cell_forward_kernel(int64_t count, int64_t hidden, Rows<const T>
     const int64_t at = g * hidden;
     gate[g] = to_f32(of_row[at]) + recurrent.value(n, at + k) + to_f32(bias[at + k]);
   }
-  const lstm_cell::State state = lstm_cell::forward(gate, c_before.value(n, k));
+  const float cell = lstm_cell::forward(gate, c_before.value(n, k));
   for (int g = 0; g < 4; ++g) of_row[g * hidden] = from_f32<T>(gate[g]);
-  c.row(n)[k] = state.c;
-  h.row(n)[k] = from_f32<T>(state.h);
+  c.row(n)[k] = cell;
+  h.row(n)[k] = from_f32<T>(gate[3] * tanhf(cell));
 }
 
 template <class T>

@@ -6,15 +6,10 @@
 
 namespace engine::lstm_cell {
 
-struct State {
-  float c, h;
-};
-
-// gate: in, what the gates i, f, g and o are functions of; out, the gates.
-__device__ inline State forward(float (&gate)[4], float c_before) {
+// gate: in, what the gates i, f, g and o are functions of; out, the gates. Returns c.
+__device__ inline float forward(float (&gate)[4], float c_before) {
   for (int k = 0; k < 4; ++k) gate[k] = k == 2 ? tanhf(gate[k]) : activation::sigmoid(gate[k]);
-  const float c = fmaf(gate[1], c_before, gate[0] * gate[2]);
-  return {c, gate[3] * tanhf(c)};
+  return fmaf(gate[1], c_before, gate[0] * gate[2]);
 }
 
 // gate: in, the gates; out, the gradients of what they are functions of, from those of h and c. Returns that of

@@ -25,11 +25,11 @@ constexpr int kLines = 4;  // by as many lines of weights: a sum for every lane
 static_assert(kRows * kLines == kWarp);
 
 struct Plan {
-  int batch, steps, hidden, rounds;  // rounds: steps, and backward one more where the gradient of h0 is wanted
-  bool reverse, aligned;             // aligned: lines of H elements may be read 16 bytes at a time
-  int units;                         // of a block
-  int rows;                          // of the batch at a time; a thread has one element of rows x units
-  int pitch;                         // elements of a line in shared memory: H in whole Packs
+  int batch, steps, hidden;
+  bool reverse;
+  int units;  // of a block
+  int rows;   // of the batch at a time; a thread has one element of rows x units
+  int pitch;  // elements of a line in shared memory: H in whole Packs
 };
 
 // As in kernels/lstm.h, null where not given; gates_out is dgates backward.
@@ -49,7 +49,7 @@ __device__ inline int warp() { return static_cast<int>(threadIdx.x) / kWarp; }
 // fences, could hold what a line was before another block wrote it. Many loads are under way, as each takes the L2
 // cache's latency.
 template <class Chunk, class T, class Source>
-__device__ void load_chunks(const Plan& p, int lines, T* to, int stride, const Source& source) {
+__device__ void load_lines(const Plan& p, int lines, T* to, int stride, const Source& source) {
   constexpr int kCount = sizeof(Chunk) / sizeof(T), kUnderWay = 8;
   for (int line = warp(), k = lane() * kCount; line < lines;) {
     Chunk loaded[kUnderWay] = {};
@@ -65,13 +65,6 @@ __device__ void load_chunks(const Plan& p, int lines, T* to, int stride, const S
     for (int i = 0; i < kUnderWay; ++i)
       if (at[i] >= 0) *reinterpret_cast<Chunk*>(to + at[i]) = loaded[i];
   }
-}
-template <class T, class Source>
-__device__ void load_lines(const Plan& p, int lines, T* to, int stride, const Source& source) {
-  if (p.aligned && stride == 1)
-    load_chunks<uint4>(p, lines, to, stride, source);
-  else
-    load_chunks<T>(p, lines, to, stride, source);
 }
 
 // Lane l gets the sum over the lanes of values[l], in values[0]. Recursive, so that all indices are constants.
@@ -118,23 +111,26 @@ __device__ void multiply(const Plan& p, const T* weights, const T* states, int r
   }
 }
 
-template <class T, bool kBackward>
+// kAligned: lines of H elements begin at multiples of 16 bytes.
+template <class T, bool kBackward, bool kAligned>
 __global__ void __launch_bounds__(kThreads, 1) kernel(Plan p, Arrays<T> a) {
   constexpr int kParts = kBackward ? 4 : 1;  // lines of a state
+  using Chunk = std::conditional_t<kAligned, uint4, T>;
   SHARED_DYN(float, sums);
   T* const weights = reinterpret_cast<T*>(sums + 4 * kThreads);
   T* const states = weights + 4 * p.units * p.pitch;
   const int thread = static_cast<int>(threadIdx.x), row = thread / p.units;
   const int first_unit = static_cast<int>(blockIdx.x) * p.units, unit = first_unit + thread % p.units;
   const int64_t hidden = p.hidden, steps = p.steps;
-  // Rows of w_hh, backward columns; a unit that is not there takes the place of no other.
-  load_lines(p, 4 * p.units, weights, kBackward ? p.hidden : 1, [&](int line) {
-    const int of = first_unit + line % p.units < p.hidden ? first_unit + line % p.units : first_unit;
+  // Rows of w_hh, backward columns. A unit beyond H has those of another one; nobody reads its sums.
+  load_lines<std::conditional_t<kBackward, T, Chunk>>(p, 4 * p.units, weights, kBackward ? p.hidden : 1, [&](int line) {
+    const int owner = first_unit + line % p.units < p.hidden ? first_unit + line % p.units : first_unit;
     const int64_t gate = line / p.units;
-    return a.w_hh + (kBackward ? gate * hidden * hidden + of : (gate * hidden + of) * hidden);
+    return a.w_hh + (kBackward ? gate * hidden * hidden + owner : (gate * hidden + owner) * hidden);
   });
-  for (int round = 0; round < p.rounds; ++round) {
-    const int step = kBackward ? p.steps - 1 - round : round;  // -1: only what h0 gets
+  const int rounds = kBackward && a.dh0 != nullptr ? p.steps + 1 : p.steps;
+  for (int round = 0; round < rounds; ++round) {
+    const int step = kBackward ? p.steps - 1 - round : round;  // -1: only the gradient of h0 is left
     const int t = p.reverse ? p.steps - 1 - step : step, next = p.reverse ? -1 : 1;
     for (int first = 0; first < p.batch; first += p.rows) {
       const int rows = p.batch - first < p.rows ? p.batch - first : p.rows;
@@ -156,7 +152,7 @@ __global__ void __launch_bounds__(kThreads, 1) kernel(Plan p, Arrays<T> a) {
       }
       if (round > 0 && first == 0) grid_barrier();
       if (round > 0 || (!kBackward && a.h0 != nullptr)) {
-        load_lines(p, rows * kParts, states, 1, [&](int line) -> const T* {
+        load_lines<Chunk>(p, rows * kParts, states, 1, [&](int line) -> const T* {
           const int64_t sample = first + line / kParts;
           if (kBackward) return a.gates_out + ((sample * steps + t + next) * 4 + line % kParts) * hidden;
           return round > 0 ? a.y + (sample * steps + t - next) * hidden : a.h0 + sample * hidden;
@@ -171,10 +167,10 @@ __global__ void __launch_bounds__(kThreads, 1) kernel(Plan p, Arrays<T> a) {
       if constexpr (kBackward) {
         a.dc[in_state] = lstm_cell::backward(gate, c_before, c, dh, dc);
       } else {
-        const lstm_cell::State state = lstm_cell::forward(gate, c_before);
-        a.cells_out[at] = state.c;
-        a.y[at] = from_f32<T>(state.h);
-        if (round == p.steps - 1) a.h_n[in_state] = from_f32<T>(state.h), a.c_n[in_state] = state.c;
+        a.cells_out[at] = c = lstm_cell::forward(gate, c_before);
+        const float h = gate[3] * tanhf(c);
+        a.y[at] = from_f32<T>(h);
+        if (round == p.steps - 1) a.h_n[in_state] = from_f32<T>(h), a.c_n[in_state] = c;
       }
       for (int g = 0; g < 4; ++g) a.gates_out[at_gates + g * hidden] = from_f32<T>(gate[g]);
     }
@@ -199,10 +195,11 @@ bool run(CudaContext& ctx, const Lstm& lstm, const ConstView& cells, bool aligne
   int rows = std::min({batch, kThreads / units, room / state_bytes});
   if (rows < std::min(batch, kRows / 2)) return false;
   if (rows < batch && rows > kRows) rows -= rows % kRows;
-  const int rounds = arrays.dh0 != nullptr ? steps + 1 : steps;
-  const Plan p{batch, steps, hidden, rounds, lstm.reverse, aligned, units, rows, pitch};
-  return launch_together(ctx, "lstm", kernel<T, kBackward>, blocks_for(hidden, units), kThreads,
-                         static_cast<size_t>(fixed_bytes + rows * state_bytes), p, arrays);
+  const Plan p{batch, steps, hidden, lstm.reverse, units, rows, pitch};
+  return dispatch_bool(aligned, [&]<bool kAligned>() {
+    return launch_together(ctx, "lstm", kernel<T, kBackward, kAligned>, blocks_for(hidden, units), kThreads,
+                           static_cast<size_t>(fixed_bytes + rows * state_bytes), p, arrays);
+  });
 }
 
 }  // namespace
