@@ -1,6 +1,6 @@
 // The LSTM's loop over time as one launch (kernels/cuda/lstm_persistent.cu) against the loop of
-// kernels/lstm_sequence.h. Everything under one launch's rows and columns also runs in the case table; here are the
-// sizes that need several blocks, rows in several parts, and lines longer than what the lanes of a warp take at a time.
+// kernels/lstm_sequence.h. The case table compares small sizes with f64; here are those that need several blocks, a
+// batch in several parts, and lines longer than what the lanes of a warp take at a time.
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -173,6 +173,13 @@ TEST_CASE(
                                             run.gates, run.cells));
     });
     check_same_bytes(run.outputs(), before);
+    Run loop(s, DType::f32);
+    loop.by_loop();
+    on(kCuda, [&](auto& ctx) {
+      lstm_forward(ctx, run.p, run.x, run.w_ih, run.w_hh, run.b_ih, run.b_hh, run.h0, run.c0, run.y, run.h_n, run.c_n,
+                   run.gates, run.cells);
+    });
+    check_same_bytes(run.outputs(), loop.outputs());
   }
 }
 
