@@ -1,5 +1,6 @@
-// The loop over time of kernels/lstm.h, written once for all contexts: one product for the inputs of all steps, a
-// product and a cell per step, and products over all steps for the gradients of the weights.
+// The parts of kernels/lstm.h, written once for all contexts: one product for the inputs of all steps, the loop over
+// time with a product and a cell per step, and products over all steps for the gradients of the weights. A context may
+// have a faster loop, of which this one is the oracle.
 #pragma once
 
 #include "kernels/copy.h"
@@ -34,13 +35,19 @@ void multiply(Context& ctx, const ConstView& a, const ConstView& b, const View& 
   matmul(ctx, {Unary::affine}, a, b, bias, y);
 }
 
+// gates = x w_ih^T + b_ih for all steps.
 template <class Context>
-void forward(Context& ctx, const Lstm& p, const ConstView& x, const ConstView& w_ih, const ConstView& w_hh,
-             const ConstView& b_ih, const ConstView& b_hh, const ConstView& h0, const ConstView& c0, const View& y,
-             const View& h_n, const View& c_n, const View& gates, const View& cells) {
-  const int64_t steps = x.shape[1];
+void project_inputs(Context& ctx, const ConstView& x, const ConstView& w_ih, const ConstView& b_ih, const View& gates) {
   multiply(ctx, rows_of(x), transposed(w_ih), rows_of(gates), b_ih);
-  const ScratchArray recurrent(ctx, x.dtype, {x.shape[0], gates.shape[2]});
+}
+
+// The loop over time. gates: in, what project_inputs() gives; out, i, f, g and o.
+template <class Context>
+void run_forward(Context& ctx, const Lstm& p, const ConstView& w_hh, const ConstView& b_hh, const ConstView& h0,
+                 const ConstView& c0, const View& y, const View& h_n, const View& c_n, const View& gates,
+                 const View& cells) {
+  const int64_t steps = y.shape[1];
+  const ScratchArray recurrent(ctx, y.dtype, {y.shape[0], gates.shape[2]});
   ConstView h = h0, c = c0;
   for (int64_t i = 0; i < steps; ++i) {
     const int64_t t = p.reverse ? steps - 1 - i : i;
@@ -54,28 +61,15 @@ void forward(Context& ctx, const Lstm& p, const ConstView& x, const ConstView& w
   copy(ctx, c, c_n);
 }
 
-// h before every step, as a contiguous (N, T, H).
+// The loop over time, from its end. Assigns dgates (N, T, 4H), the gradient of what the gates are functions of, and dh0
+// and dc0 where they are wanted.
 template <class Context>
-void assign_states_before(Context& ctx, const Lstm& p, const ConstView& h0, const ConstView& y, const View& before) {
-  const int64_t steps = y.shape[1], first = p.reverse ? steps - 1 : 0;
-  const View states(const_cast<void*>(y.data), y.dtype, y.shape, y.strides);
-  if (h0.defined())
-    copy(ctx, h0, step_of(before, first));
-  else
-    fill(ctx, before, 0.0);
-  copy(ctx, steps_of(states, p.reverse ? 1 : 0, steps - 1), steps_of(before, p.reverse ? 0 : 1, steps - 1));
-}
-
-template <class Context>
-void backward(Context& ctx, const Lstm& p, const ConstView& x, const ConstView& w_ih, const ConstView& w_hh,
-              const ConstView& h0, const ConstView& c0, const ConstView& y, const ConstView& gates,
-              const ConstView& cells, const ConstView& dy, const ConstView& dh_n, const ConstView& dc_n, const View& dx,
-              const View& dw_ih, const View& dw_hh, const View& db, const View& dh0, const View& dc0) {
-  const int64_t steps = x.shape[1];
-  const Shape state{y.shape[0], y.shape[2]};
-  const ScratchArray all_gates(ctx, x.dtype, gates.shape), dh_memory(ctx, x.dtype, state),
-      dc_memory(ctx, cells.dtype, state);
-  const View& dgates = all_gates.view();
+void run_backward(Context& ctx, const Lstm& p, const ConstView& w_hh, const ConstView& c0, const ConstView& gates,
+                  const ConstView& cells, const ConstView& dy, const ConstView& dh_n, const ConstView& dc_n,
+                  const View& dgates, const View& dh0, const View& dc0) {
+  const int64_t steps = cells.shape[1];
+  const Shape state{cells.shape[0], cells.shape[2]};
+  const ScratchArray dh_memory(ctx, gates.dtype, state), dc_memory(ctx, cells.dtype, state);
   const View& dc = dc0.defined() ? dc0 : dc_memory.view();
   if (dc_n.defined())
     copy(ctx, dc_n, dc);
@@ -90,6 +84,25 @@ void backward(Context& ctx, const Lstm& p, const ConstView& x, const ConstView& 
     if (dh_before.defined()) multiply(ctx, step_of(dgates, t), w_hh, dh_before);
     dh = dh_before;
   }
+}
+
+// h before every step, as a contiguous (N, T, H).
+template <class Context>
+void assign_states_before(Context& ctx, const Lstm& p, const ConstView& h0, const ConstView& y, const View& before) {
+  const int64_t steps = y.shape[1], first = p.reverse ? steps - 1 : 0;
+  const View states(const_cast<void*>(y.data), y.dtype, y.shape, y.strides);
+  if (h0.defined())
+    copy(ctx, h0, step_of(before, first));
+  else
+    fill(ctx, before, 0.0);
+  copy(ctx, steps_of(states, p.reverse ? 1 : 0, steps - 1), steps_of(before, p.reverse ? 0 : 1, steps - 1));
+}
+
+// The gradients of x, the weights and the bias, those that are wanted.
+template <class Context>
+void weight_gradients(Context& ctx, const Lstm& p, const ConstView& x, const ConstView& w_ih, const ConstView& h0,
+                      const ConstView& y, const ConstView& dgates, const View& dx, const View& dw_ih, const View& dw_hh,
+                      const View& db) {
   if (dx.defined()) multiply(ctx, rows_of(dgates), w_ih, rows_of(dx));
   if (dw_ih.defined()) multiply(ctx, transposed(rows_of(dgates)), rows_of(x), dw_ih);
   if (dw_hh.defined()) {

@@ -96,7 +96,8 @@ void lstm_forward(CpuContext& ctx, const Lstm& p, ConstView x, ConstView w_ih, C
     return in_f32(
         ctx, [&](auto... v) { lstm_forward(ctx, p, v...); }, x, w_ih, w_hh, b_ih, b_hh, h0, c0, y, h_n, c_n, gates,
         cells);
-  lstm_sequence::forward(ctx, p, x, w_ih, w_hh, b_ih, b_hh, h0, c0, y, h_n, c_n, gates, cells);
+  lstm_sequence::project_inputs(ctx, x, w_ih, b_ih, gates);
+  lstm_sequence::run_forward(ctx, p, w_hh, b_hh, h0, c0, y, h_n, c_n, gates, cells);
 }
 
 void lstm_backward(CpuContext& ctx, const Lstm& p, ConstView x, ConstView w_ih, ConstView w_hh, ConstView h0,
@@ -106,8 +107,9 @@ void lstm_backward(CpuContext& ctx, const Lstm& p, ConstView x, ConstView w_ih, 
     return in_f32(
         ctx, [&](auto... v) { lstm_backward(ctx, p, v...); }, x, w_ih, w_hh, h0, c0, y, gates, cells, dy, dh_n, dc_n,
         dx, dw_ih, dw_hh, db, dh0, dc0);
-  lstm_sequence::backward(ctx, p, x, w_ih, w_hh, h0, c0, y, gates, cells, dy, dh_n, dc_n, dx, dw_ih, dw_hh, db, dh0,
-                          dc0);
+  const ScratchArray dgates(ctx, x.dtype, gates.shape);
+  lstm_sequence::run_backward(ctx, p, w_hh, c0, gates, cells, dy, dh_n, dc_n, dgates.view(), dh0, dc0);
+  lstm_sequence::weight_gradients(ctx, p, x, w_ih, h0, y, dgates.view(), dx, dw_ih, dw_hh, db);
 }
 
 }  // namespace engine

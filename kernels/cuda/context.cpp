@@ -9,12 +9,6 @@ namespace {
 constexpr int kMostDevices = 16;
 constexpr int kOldestCompute = 80;  // bf16 tensor cores
 
-int attribute(cudaDeviceAttr which, int device) {
-  int value = 0;
-  ENGINE_CUDA(cudaDeviceGetAttribute(&value, which, device));
-  return value;
-}
-
 }  // namespace
 
 std::string cuda_device_fault() {
@@ -55,18 +49,24 @@ CudaContext::CudaContext(int index) : index_(index) {
                 exit_code::kNoDevice);
   ENGINE_CUDA(cudaSetDevice(index));
   compute_capability_ =
-      10 * attribute(cudaDevAttrComputeCapabilityMajor, index) + attribute(cudaDevAttrComputeCapabilityMinor, index);
+      10 * attribute(cudaDevAttrComputeCapabilityMajor) + attribute(cudaDevAttrComputeCapabilityMinor);
   if (compute_capability_ < kOldestCompute)
     throw Error(concat("device cuda:", index, ": compute capability ", compute_capability_ / 10, ".",
                        compute_capability_ % 10, " is older than 8.0; use --device cpu"),
                 exit_code::kNoDevice);
-  multiprocessors_ = attribute(cudaDevAttrMultiProcessorCount, index);
+  multiprocessors_ = attribute(cudaDevAttrMultiProcessorCount);
   ENGINE_CUDA(cudaStreamCreateWithFlags(stream_.receive(), cudaStreamNonBlocking));
   // Memory that is given back stays with the process: handing it to the system and asking again costs milliseconds.
   cudaMemPool_t pool = nullptr;
   ENGINE_CUDA(cudaDeviceGetDefaultMemPool(&pool, index));
   uint64_t threshold = UINT64_MAX;
   ENGINE_CUDA(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &threshold));
+}
+
+int CudaContext::attribute(cudaDeviceAttr which) const {
+  int value = 0;
+  ENGINE_CUDA(cudaDeviceGetAttribute(&value, which, index_));
+  return value;
 }
 
 RecordedMemory::~RecordedMemory() {

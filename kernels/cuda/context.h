@@ -38,6 +38,8 @@ class CudaContext {
   int multiprocessors() const { return multiprocessors_; }
   // 10 * major + minor: 90 for Hopper.
   int compute_capability() const { return compute_capability_; }
+  // What the driver says of the device.
+  int attribute(cudaDeviceAttr which) const;
 
   // Made at first use.
   cublasLtHandle_t cublaslt();

@@ -7,6 +7,7 @@
 #pragma once
 
 #ifndef ENGINE_HOST_RUNNER
+#include <cooperative_groups.h>
 #include <cuda_runtime.h>
 
 // SHARED(float, tile, [32][33]);   __shared__ float tile[32][33];
@@ -17,6 +18,21 @@
   T* const name = reinterpret_cast<T*>(dynamic_shared_memory)
 #define LAUNCH(kernel, grid, block, shared_bytes, stream, ...) \
   kernel<<<grid, block, shared_bytes, stream>>>(__VA_ARGS__)
+#define LAUNCH_COOPERATIVE(kernel, grid, block, shared_bytes, stream, ...) \
+  ::engine::launch_cooperatively(kernel, grid, block, shared_bytes, stream, __VA_ARGS__)
+
+namespace engine {
+template <class... P>
+void launch_cooperatively(void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream,
+                          std::type_identity_t<P>... arguments) {
+  void* addresses[] = {&arguments...};
+  cudaLaunchCooperativeKernel(reinterpret_cast<const void*>(kernel), grid, block, addresses, shared_bytes, stream);
+}
+// Waits for every thread of a grid that launch_together() started. What they wrote before is seen behind it: one thread
+// of each block has a fence of the whole device on either side of the atomic it counts with, and the block's own
+// barriers order its other threads with that one. Every block reaches it, and from the same place.
+__device__ inline void grid_barrier() { cooperative_groups::this_grid().sync(); }
+}  // namespace engine
 #endif
 #include <cuda_bf16.h>
 
@@ -72,6 +88,25 @@ void launch(CudaContext& ctx, const char* name, void (*kernel)(P...), dim3 grid,
   LAUNCH(kernel, grid, block, shared_bytes, ctx.stream(), static_cast<P>(arguments)...);
   if (const cudaError_t status = cudaGetLastError(); status != cudaSuccess)
     throw_cuda(status, name, __FILE__, __LINE__);
+}
+
+// As launch(), of blocks that all run at once, so that they can meet in grid_barrier(), and that have no SHARED memory
+// of fixed size. False, with nothing queued, where the device cannot hold them all.
+template <class... P, class... A>
+bool launch_together(CudaContext& ctx, const char* name, void (*kernel)(P...), unsigned blocks, unsigned threads,
+                     size_t shared_bytes, A&&... arguments) {
+  const void* const function = reinterpret_cast<const void*>(kernel);
+  const int most = ctx.attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin);  // for all: a recorded launch may need more
+  ENGINE_CUDA(cudaFuncSetAttribute(function, cudaFuncAttributeMaxDynamicSharedMemorySize, most));
+  int resident = 0;  // of one multiprocessor
+  ENGINE_CUDA(
+      cudaOccupancyMaxActiveBlocksPerMultiprocessor(&resident, function, static_cast<int>(threads), shared_bytes));
+  if (int64_t{resident} * ctx.multiprocessors() < blocks || ctx.attribute(cudaDevAttrCooperativeLaunch) == 0)
+    return false;
+  LAUNCH_COOPERATIVE(kernel, blocks, threads, shared_bytes, ctx.stream(), static_cast<P>(arguments)...);
+  if (const cudaError_t status = cudaGetLastError(); status != cudaSuccess)
+    throw_cuda(status, name, __FILE__, __LINE__);
+  return true;
 }
 
 // Blocks that cover `items` with `per_block` each.

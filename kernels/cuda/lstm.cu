@@ -1,9 +1,9 @@
-// The cell of the LSTM. Traffic in bytes per element of h for f32 / bf16: forward 60 / 36 (the gates' two parts read,
-// the gates written, c read and written, h written), backward 52 / 36. At the sizes of a step (a batch by H) bound by
-// the latency of a launch.
-#include "kernels/lstm.h"
-
-#include "kernels/cuda/activation.cuh"
+// The LSTM, and its cell for one step. Traffic of the cell in bytes per element of h for f32 / bf16: forward 60 / 36
+// (the gates' two parts read, the gates written, c read and written, h written), backward 52 / 36. At the sizes of a
+// step (a batch by H) bound by the latency of a launch, so the steps of one call are one launch where that is possible
+// (kernels/cuda/lstm_persistent.h).
+#include "kernels/cuda/lstm_cell.cuh"
+#include "kernels/cuda/lstm_persistent.h"
 #include "kernels/lstm_sequence.h"
 
 namespace engine {
@@ -33,17 +33,15 @@ __global__ void cell_forward_kernel(int64_t count, int64_t hidden, Rows<const T>
   if (index >= count) return;
   const int64_t n = index / hidden, k = index % hidden;
   T* const of_row = gates.row(n) + k;
-  float z[4];
-#pragma unroll
-  for (int gate = 0; gate < 4; ++gate) {
-    const int64_t at = gate * hidden;
-    z[gate] = to_f32(of_row[at]) + recurrent.value(n, at + k) + to_f32(bias[at + k]);
-    z[gate] = gate == 2 ? tanhf(z[gate]) : activation::sigmoid(z[gate]);
-    of_row[at] = from_f32<T>(z[gate]);
+  float gate[4];
+  for (int g = 0; g < 4; ++g) {
+    const int64_t at = g * hidden;
+    gate[g] = to_f32(of_row[at]) + recurrent.value(n, at + k) + to_f32(bias[at + k]);
   }
-  const float cell = z[1] * c_before.value(n, k) + z[0] * z[2];
+  const float cell = lstm_cell::forward(gate, c_before.value(n, k));
+  for (int g = 0; g < 4; ++g) of_row[g * hidden] = from_f32<T>(gate[g]);
   c.row(n)[k] = cell;
-  h.row(n)[k] = from_f32<T>(z[3] * tanhf(cell));
+  h.row(n)[k] = from_f32<T>(gate[3] * tanhf(cell));
 }
 
 template <class T>
@@ -53,16 +51,11 @@ __global__ void cell_backward_kernel(int64_t count, int64_t hidden, Rows<const T
   const int64_t index = int64_t{blockIdx.x} * kThreads + threadIdx.x;
   if (index >= count) return;
   const int64_t n = index / hidden, k = index % hidden;
-  const float i = gates.value(n, k), f = gates.value(n, hidden + k), g = gates.value(n, 2 * hidden + k);
-  const float o = gates.value(n, 3 * hidden + k), tanh_c = tanhf(c.value(n, k));
+  float gate[4];
+  for (int g = 0; g < 4; ++g) gate[g] = gates.value(n, g * hidden + k);
   const float from_h = dy.value(n, k) + dh.value(n, k);
-  const float from_c = dc.value(n, k) + from_h * o * (1 - tanh_c * tanh_c);
-  T* const to = dgates.row(n) + k;
-  to[0] = from_f32<T>(from_c * g * i * (1 - i));
-  to[hidden] = from_f32<T>(from_c * c_before.value(n, k) * f * (1 - f));
-  to[2 * hidden] = from_f32<T>(from_c * i * (1 - g * g));
-  to[3 * hidden] = from_f32<T>(from_h * tanh_c * o * (1 - o));
-  dc.row(n)[k] = from_c * f;
+  dc.row(n)[k] = lstm_cell::backward(gate, c_before.value(n, k), c.value(n, k), from_h, dc.value(n, k));
+  for (int g = 0; g < 4; ++g) dgates.row(n)[g * hidden + k] = from_f32<T>(gate[g]);
 }
 
 }  // namespace
@@ -87,14 +80,19 @@ void lstm_cell_backward(CudaContext& ctx, ConstView gates, ConstView c_before, C
 
 void lstm_forward(CudaContext& ctx, const Lstm& p, ConstView x, ConstView w_ih, ConstView w_hh, ConstView b_ih,
                   ConstView b_hh, ConstView h0, ConstView c0, View y, View h_n, View c_n, View gates, View cells) {
-  lstm_sequence::forward(ctx, p, x, w_ih, w_hh, b_ih, b_hh, h0, c0, y, h_n, c_n, gates, cells);
+  lstm_sequence::project_inputs(ctx, x, w_ih, b_ih, gates);
+  if (!lstm_persistent::run_forward(ctx, p, w_hh, b_hh, h0, c0, y, h_n, c_n, gates, cells))
+    lstm_sequence::run_forward(ctx, p, w_hh, b_hh, h0, c0, y, h_n, c_n, gates, cells);
 }
 
 void lstm_backward(CudaContext& ctx, const Lstm& p, ConstView x, ConstView w_ih, ConstView w_hh, ConstView h0,
                    ConstView c0, ConstView y, ConstView gates, ConstView cells, ConstView dy, ConstView dh_n,
                    ConstView dc_n, View dx, View dw_ih, View dw_hh, View db, View dh0, View dc0) {
-  lstm_sequence::backward(ctx, p, x, w_ih, w_hh, h0, c0, y, gates, cells, dy, dh_n, dc_n, dx, dw_ih, dw_hh, db, dh0,
-                          dc0);
+  const ScratchArray all(ctx, x.dtype, gates.shape);
+  const View& dgates = all.view();
+  if (!lstm_persistent::run_backward(ctx, p, w_hh, c0, gates, cells, dy, dh_n, dc_n, dgates, dh0, dc0))
+    lstm_sequence::run_backward(ctx, p, w_hh, c0, gates, cells, dy, dh_n, dc_n, dgates, dh0, dc0);
+  lstm_sequence::weight_gradients(ctx, p, x, w_ih, h0, y, dgates, dx, dw_ih, dw_hh, db);
 }
 
 }  // namespace engine

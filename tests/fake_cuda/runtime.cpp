@@ -119,10 +119,25 @@ cudaError_t cudaGetDeviceCount(int* devices) {
 }
 cudaError_t cudaSetDevice(int) { return result(device_status()); }
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
-  *value = attribute == cudaDevAttrComputeCapabilityMajor ? faults().compute_capability / 10
-           : attribute == cudaDevAttrComputeCapabilityMinor
-               ? faults().compute_capability % 10
-               : 4;  // multiprocessors: few, so that loops over the grid turn
+  switch (attribute) {
+    case cudaDevAttrComputeCapabilityMajor:
+      *value = faults().compute_capability / 10;
+      break;
+    case cudaDevAttrComputeCapabilityMinor:
+      *value = faults().compute_capability % 10;
+      break;
+    case cudaDevAttrMultiProcessorCount:
+      *value = engine::host_runner::kMultiprocessors;
+      break;
+    case cudaDevAttrMaxSharedMemoryPerBlockOptin:
+      *value = engine::host_runner::kMaxShared;
+      break;
+    case cudaDevAttrCooperativeLaunch:
+      *value = 1;
+      break;
+    default:
+      return result(cudaErrorInvalidValue);
+  }
   return result(device_status());
 }
 cudaError_t cudaDeviceGetDefaultMemPool(cudaMemPool_t*, int) { return result(); }
@@ -181,6 +196,10 @@ cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t, cudaEvent_t) 
   return result();
 }
 cudaError_t cudaFuncSetAttribute(const void*, cudaFuncAttribute, int) { return result(); }
+cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, const void*, int threads, size_t shared_bytes) {
+  *blocks = static_cast<int>(engine::host_runner::resident_blocks(static_cast<unsigned>(threads), shared_bytes));
+  return result();
+}
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t, cudaStreamCaptureMode) {
   if (capturing != nullptr) return result(cudaErrorIllegalState);

@@ -18,9 +18,8 @@ constexpr unsigned kRetired = 64;  // gcc's TSan takes 2 MB for each
 #endif
 constexpr unsigned kMaxVariables = 64;
 constexpr size_t kMaxStaticShared = 48 << 10;  // what nvcc accepts
-constexpr size_t kMaxShared = 227 << 10;       // what a block of compute capability 9.0 can have
 
-enum class State : uint8_t { fresh, ready, at_barrier, in_collective, finished };
+enum class State : uint8_t { fresh, ready, at_barrier, at_grid_barrier, in_collective, finished };
 
 struct Thread {
   uint3 index;
@@ -52,6 +51,7 @@ struct Tags {
   unsigned used[kWarps];
 };
 
+// The launch and the block of it that runs. Blocks that run together (a cooperative launch) have a Runner each.
 struct Runner {
   Launch launch{};
   void (*body)(void*) = nullptr;
@@ -65,9 +65,10 @@ struct Runner {
   Fiber* retired[kRetired] = {};
   unsigned retired_count = 0;
 
+  uint3 index{};  // of the block
   Thread threads[kMaxThreads];
   Thread* current = nullptr;  // null while the scheduler itself runs
-  unsigned thread_count = 0, finished = 0, barriers = 0;
+  unsigned thread_count = 0, finished = 0, barriers = 0, grid_barriers = 0;
   Meeting meetings[kWarps][kWarp];
   unsigned meeting_count[kWarps] = {};
   uint16_t queue[kMaxThreads];  // a ring of the threads that can run
@@ -80,7 +81,6 @@ struct Runner {
   char* pages = nullptr;  // TSan: all memory of the block
   Tags no_tags{};
   Tags* tags = &no_tags;  // TSan: in the pages, as one block's barriers do not order another's accesses
-  char fence = 0, launch_end = 0;
 
   Runner();
   ~Runner();
@@ -88,12 +88,23 @@ struct Runner {
 
 inline constinit thread_local Runner* runner = nullptr;
 
+// What TSan takes for the objects that order memory between blocks.
+struct GridTags {
+  char fence, launch_end, barrier[2];
+};
+inline constinit thread_local GridTags grid_tags{};
+
 UNSEEN inline bool same(const Place& a, const Place& b) {
   return a.line == b.line && (a.file == b.file || std::strcmp(a.file, b.file) == 0);
 }
 
 UNSEEN inline bool waits(const Thread& thread) {
-  return thread.state == State::at_barrier || thread.state == State::in_collective;
+  return thread.state == State::at_barrier || thread.state == State::at_grid_barrier ||
+         thread.state == State::in_collective;
+}
+
+UNSEEN inline const char* name_of(State barrier) {
+  return barrier == State::at_grid_barrier ? "grid barrier" : "__syncthreads";
 }
 
 // One line per place where threads of the block wait.
@@ -108,8 +119,10 @@ UNSEEN inline void tell_where_threads_wait(const Runner& r) {
     }
     if (alike)
       std::fprintf(stderr, "  %u of %u threads wait %s at %s:%d, the first is (%u,%u,%u)\n", alike, r.thread_count,
-                   first.state == State::at_barrier ? "in __syncthreads" : "in a warp collective", first.place.file,
-                   first.place.line, first.index.x, first.index.y, first.index.z);
+                   first.state == State::in_collective     ? "in a warp collective"
+                   : first.state == State::at_grid_barrier ? "in a grid barrier"
+                                                           : "in __syncthreads",
+                   first.place.file, first.place.line, first.index.x, first.index.y, first.index.z);
   }
   if (r.finished) std::fprintf(stderr, "  %u of %u threads have returned\n", r.finished, r.thread_count);
 }

@@ -104,6 +104,14 @@ barrier_after_return         plain kernel negate.*after others have returned
 shuffle_by_half_a_warp       plain kernel normalise.*wait for each other
 shuffle_with_wrong_mask      plain kernel normalise.*not in its own mask 0x0000ffff
 shuffle_outside_mask         plain kernel normalise.*shuffle from lane 20
+missing_grid_barrier         plain wrong result
+missing_grid_barrier         tsan  data race.*kernels.h.*rotate
+divergent_grid_barrier       plain kernel rotate.*divergent grid barrier: other blocks wait in another
+grid_barrier_after_return    plain kernel rotate.*divergent grid barrier: some blocks.*after others have returned
+grid_barrier_after_return    asan  divergent grid barrier
+grid_barrier_by_half_a_block plain kernel rotate.*divergent barrier: other threads wait in another
+grid_barrier_one_by_one      plain kernel rotate.*grid barrier in a kernel that was not launched cooperatively
+too_many_blocks_together     plain kernel rotate.*cannot hold all blocks
 block_of_2048                plain kernel negate.*block \(2048,1,1\).*invalid launch
 too_much_shared_memory       plain kernel negate.*invalid launch
 too_many_shared_variables    plain kernel hold_49_kilobytes.*more than 48 KiB

@@ -56,6 +56,7 @@ namespace device {
 
 // Barriers and fences.
 inline void __syncthreads(Place place = Place::here()) { sync_threads(place); }
+inline void grid_barrier(Place place = Place::here()) { sync_grid(place); }
 inline void __syncwarp(unsigned mask = ~0u, Place place = Place::here()) { sync_warp(mask, place); }
 inline void __threadfence() { thread_fence(); }
 inline void __threadfence_block() { thread_fence(); }

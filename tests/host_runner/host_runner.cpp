@@ -1,9 +1,12 @@
 // The scheduler of the host runner: the threads of a block are fibers that run in turn on the calling thread, each
-// until it waits at a barrier or a warp collective, or returns.
+// until it waits at a barrier or a warp collective, or returns. Blocks run one after another, those of a cooperative
+// launch each until all of its threads wait at a grid barrier.
 #include <algorithm>
 #include <cstring>
+#include <memory>
+#include <vector>
 
-#include "block.h"
+#include "shared_memory.h"
 
 constinit thread_local uint3 threadIdx{};
 constinit thread_local uint3 blockIdx{};
@@ -26,7 +29,7 @@ UNSEEN void fiber_main() {
   for (;;) {
     Runner& r = *runner;
     r.body(r.arguments);
-    release(r.launch_end);
+    release(grid_tags.launch_end);
     Thread& thread = *r.current;
     thread.state = State::finished;
     ++r.finished;
@@ -63,8 +66,8 @@ UNSEEN void resume(Runner& r, Thread& thread) {
   r.current = nullptr;
 }
 
-// Nobody can run: lets all threads go from the barrier they have reached, or tells why they do not meet.
-UNSEEN void release_barrier(Runner& r) {
+// Nobody can run: finds the barrier that all threads have reached, or tells why they do not meet.
+UNSEEN const Thread& meeting_place(Runner& r) {
   const Thread* first = nullptr;
   for (unsigned i = 0; i < r.thread_count; ++i) {
     const Thread& thread = r.threads[i];
@@ -75,12 +78,16 @@ UNSEEN void release_barrier(Runner& r) {
            "deadlock: of mask 0x%08x only the lanes 0x%08x reach this warp collective", meeting.mask, meeting.arrived);
     }
     if (!first) first = &thread;
-    if (!same(thread.place, first->place))
-      fail(thread, thread.place, "divergent barrier: other threads wait in another __syncthreads, at %s:%d",
+    if (thread.state != first->state || !same(thread.place, first->place))
+      fail(thread, thread.place, "divergent barrier: other threads wait in another %s, at %s:%d", name_of(first->state),
            first->place.file, first->place.line);
   }
-  if (r.finished) fail(*first, first->place, "some threads reach this __syncthreads after others have returned");
-  ++r.barriers;
+  if (r.finished)
+    fail(*first, first->place, "some threads reach this %s after others have returned", name_of(first->state));
+  return *first;
+}
+
+UNSEEN void release_barrier(Runner& r) {
   const unsigned begin = r.tail;
   for (unsigned i = 0; i < r.thread_count; ++i) {
     r.threads[i].state = State::ready;
@@ -89,40 +96,10 @@ UNSEEN void release_barrier(Runner& r) {
   arrange(r, begin);
 }
 
-UNSEEN size_t bytes_of_pages(const Runner& r) {
-  return r.launch.shared_bytes + kPage + kMaxStaticShared + sizeof(Tags);
-}
-
-// Shared memory starts as 0xFF bytes, which are NaN in every floating-point type: reading what nobody wrote shows.
-UNSEEN void create_shared_memory(Runner& r) {
-  const size_t bytes = r.launch.shared_bytes;
-  r.variable_count = 0;
-  r.static_bytes = 0;
-  if (kThreadSanitizer) {  // made before the threads are: an allocation in one of them would be a write of its own
-    r.pages = map_pages(bytes_of_pages(r));
-    r.tags = reinterpret_cast<Tags*>(r.pages);
-    r.dynamic = r.pages + (sizeof(Tags) + 255) / 256 * 256 + kMaxStaticShared;
-    std::memset(r.dynamic - kMaxStaticShared, 0xff, kMaxStaticShared + bytes);
-  } else if (bytes) {  // of the exact size, so that ASan sees the end
-    r.dynamic = static_cast<char*>(std::malloc(bytes));
-    std::memset(r.dynamic, 0xff, bytes);
-  }
-}
-
-UNSEEN void free_shared_memory(Runner& r) {
-  if (kThreadSanitizer) {
-    munmap(r.pages, bytes_of_pages(r));
-  } else {
-    std::free(r.dynamic);
-    for (unsigned i = 0; i < r.variable_count; ++i) std::free(r.variables[i].memory);
-  }
-  r.dynamic = nullptr;
-}
-
-UNSEEN void run_block(Runner& r, uint3 index) {
+UNSEEN void begin_block(Runner& r, uint3 index) {
   const dim3 block = r.launch.block;
-  blockIdx = index;
-  r.head = r.tail = r.thread_count = r.finished = r.barriers = 0;
+  r.index = index;
+  r.head = r.tail = r.thread_count = r.finished = r.barriers = r.grid_barriers = 0;
   for (unsigned z = 0; z < block.z; ++z)
     for (unsigned y = 0; y < block.y; ++y)
       for (unsigned x = 0; x < block.x; ++x) {
@@ -132,12 +109,70 @@ UNSEEN void run_block(Runner& r, uint3 index) {
       }
   arrange(r, 0);
   create_shared_memory(r);
+}
+
+// Runs the block until all of its threads wait at a grid barrier, the first of which it returns, or have returned:
+// null.
+UNSEEN const Thread* advance(Runner& r) {
+  runner = &r;
+  blockIdx = r.index;
   for (;;) {
     while (r.head != r.tail) resume(r, queued(r, r.head++));
-    if (r.finished == r.thread_count) break;
+    if (r.finished == r.thread_count) return nullptr;
+    const Thread& first = meeting_place(r);
+    if (first.state == State::at_grid_barrier) return &first;
+    ++r.barriers;
     release_barrier(r);
   }
-  free_shared_memory(r);
+}
+
+// All blocks of a cooperative launch have come as far as they can: lets them go from the grid barrier, or tells why
+// they do not meet. False: they have returned.
+UNSEEN bool release_grid(const std::vector<Runner*>& blocks, const std::vector<const Thread*>& waiting) {
+  const Thread* first = nullptr;
+  bool returned = false;
+  for (size_t i = 0; i < blocks.size(); ++i) {
+    if (!waiting[i]) {
+      returned = true;
+      continue;
+    }
+    runner = blocks[i];  // of the messages
+    blockIdx = runner->index;
+    if (first && !same(first->place, waiting[i]->place))
+      fail(*waiting[i], waiting[i]->place, "divergent grid barrier: other blocks wait in another one, at %s:%d",
+           first->place.file, first->place.line);
+    first = waiting[i];
+  }
+  if (!first) return false;
+  if (returned) fail(*first, first->place, "divergent grid barrier: some blocks reach it after others have returned");
+  for (Runner* block : blocks) {
+    ++block->grid_barriers;
+    release_barrier(*block);
+  }
+  return true;
+}
+
+UNSEEN void run_together(Runner& own, const std::vector<uint3>& indices) {
+  static thread_local std::vector<std::unique_ptr<Runner>> others;  // their stacks are used again
+  while (others.size() < indices.size()) others.push_back(std::make_unique<Runner>());
+  std::vector<Runner*> blocks;
+  for (const uint3 index : indices) {
+    Runner& block = *others[blocks.size()];
+    block.launch = own.launch;
+    block.body = own.body;
+    block.arguments = own.arguments;
+    block.order = own.order;
+    block.random = own.random++;
+    block.main.tsan_fiber = own.main.tsan_fiber;
+    begin_block(block, index);
+    blocks.push_back(&block);
+  }
+  std::vector<const Thread*> waiting(blocks.size());
+  do
+    for (size_t i = 0; i < blocks.size(); ++i) waiting[i] = advance(*blocks[i]);
+  while (release_grid(blocks, waiting));
+  for (Runner* block : blocks) free_shared_memory(*block);
+  runner = &own;
 }
 
 UNSEEN void check(const Launch& launch) {
@@ -150,6 +185,9 @@ UNSEEN void check(const Launch& launch) {
     fault = "a grid has (1,1,1) to (2147483647,65535,65535) blocks";
   else if (launch.shared_bytes > kMaxShared)
     fault = "a block has at most 227 KiB (232448 bytes) of shared memory";
+  else if (launch.cooperative &&
+           uint64_t{g.x} * g.y * g.z > kMultiprocessors * resident_blocks(threads, launch.shared_bytes))
+    fault = "the device cannot hold all blocks of this cooperative launch at once";
   if (!fault) return;
   std::fprintf(stderr,
                "host runner: %s:%d: kernel %s, grid (%u,%u,%u), block (%u,%u,%u), %zu bytes of shared memory: invalid "
@@ -232,56 +270,53 @@ UNSEEN void run(const Launch& launch, void (*body)(void*), void* arguments) {
     do step = 1 + random_below(r, blocks);
     while (greatest_common_divisor(step, blocks) != 1);
   }
+  std::vector<uint3> together;
   for (uint64_t i = 0; i < blocks; ++i, block = (block + step) % blocks) {
     const uint64_t row = block / launch.grid.x;
-    run_block(r, {static_cast<unsigned>(block % launch.grid.x), static_cast<unsigned>(row % launch.grid.y),
-                  static_cast<unsigned>(row / launch.grid.y)});
+    const uint3 index{static_cast<unsigned>(block % launch.grid.x), static_cast<unsigned>(row % launch.grid.y),
+                      static_cast<unsigned>(row / launch.grid.y)};
+    if (launch.cooperative) {
+      together.push_back(index);
+    } else {
+      begin_block(r, index);
+      if (const Thread* thread = advance(r))
+        fail(*thread, thread->place, "grid barrier in a kernel that was not launched cooperatively");
+      free_shared_memory(r);
+    }
   }
-  acquire(r.launch_end);
+  if (launch.cooperative) run_together(r, together);
+  acquire(grid_tags.launch_end);
 }
 
-UNSEEN void* dynamic_shared_memory() { return runner->dynamic; }
-
-UNSEEN void* shared_variable(const void* key, size_t bytes, size_t alignment, Place place) {
-  Runner& r = *runner;
-  for (unsigned i = 0; i < r.variable_count; ++i)
-    if (r.variables[i].key == key) return r.variables[i].memory;
-  const size_t offset = (r.static_bytes + alignment - 1) / alignment * alignment;
-  r.static_bytes = offset + bytes;
-  if (r.variable_count == kMaxVariables) fail(*r.current, place, "more than %u SHARED variables", kMaxVariables);
-  if (r.static_bytes > kMaxStaticShared) fail(*r.current, place, "more than 48 KiB of SHARED variables");
-  if (r.static_bytes + r.launch.shared_bytes > kMaxShared)
-    fail(*r.current, place, "more than 227 KiB of shared memory: %zu bytes in SHARED variables, %zu in the launch",
-         r.static_bytes, r.launch.shared_bytes);
-  void* memory = nullptr;
-  if (kThreadSanitizer) {
-    memory = r.dynamic - kMaxStaticShared + offset;
-  } else {
-    if (posix_memalign(&memory, std::max(alignment, sizeof(void*)), bytes) != 0)
-      fail(*r.current, place, "out of memory");
-    std::memset(memory, 0xff, bytes);
-  }
-  r.variables[r.variable_count++] = {key, static_cast<char*>(memory)};
-  return memory;
+unsigned resident_blocks(unsigned threads, size_t shared_bytes) {
+  constexpr unsigned kMostThreads = 2048, kMostBlocks = 32;
+  constexpr size_t kReserved = 1024, kShared = kMaxShared + kReserved;
+  if (threads == 0 || threads > kMaxThreads || shared_bytes > kMaxShared) return 0;
+  return std::min({kMostThreads / threads, kMostBlocks, static_cast<unsigned>(kShared / (shared_bytes + kReserved))});
 }
 
 UNSEEN void thread_fence() {
-  acquire(runner->fence);
-  release(runner->fence);
+  acquire(grid_tags.fence);
+  release(grid_tags.fence);
 }
 
 UNSEEN void trap(Place place) { fail(*runner->current, place, "__trap was called"); }
 
-UNSEEN void sync_threads(Place place) {
-  Runner& r = *runner;
-  Thread& thread = *r.current;
-  thread.state = State::at_barrier;
+// Two tags in turn: a thread that runs ahead to the next barrier must not release what a slow one acquires for this
+// one.
+UNSEEN void wait_at(State barrier, char& tag, Place place) {
+  Thread& thread = *runner->current;
+  thread.state = barrier;
   thread.place = place;
-  // Two in turn: a thread that runs ahead to the next barrier must not release what a slow one acquires for this one.
-  char& tag = r.tags->barrier[r.barriers % 2];
   release(tag);
-  wait(r, thread);
+  wait(*runner, thread);
   acquire(tag);
+}
+UNSEEN void sync_threads(Place place) {
+  wait_at(State::at_barrier, runner->tags->barrier[runner->barriers % 2], place);
+}
+UNSEEN void sync_grid(Place place) {
+  wait_at(State::at_grid_barrier, grid_tags.barrier[runner->grid_barriers % 2], place);
 }
 
 namespace {

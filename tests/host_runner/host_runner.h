@@ -27,10 +27,15 @@
 #define SHARED_DYN(T, name) T* name = static_cast<T*>(::engine::host_runner::dynamic_shared_memory())
 
 // Template arguments are written out; with a comma in them, the kernel stands in parentheses: LAUNCH((k<T, 4>), ...).
-#define LAUNCH(kernel, grid, block, smem_bytes, stream, ...)                                                          \
-  (static_cast<void>(stream),                                                                                         \
-   ::engine::host_runner::launch({#kernel, ::engine::host_runner::Place::here(), ::engine::host_runner::extent(grid), \
-                                  ::engine::host_runner::extent(block), static_cast<size_t>(smem_bytes)},             \
+#define LAUNCH(kernel, grid, block, smem_bytes, stream, ...) \
+  ENGINE_LAUNCH(false, kernel, grid, block, smem_bytes, stream __VA_OPT__(, ) __VA_ARGS__)
+// The blocks run at once and may meet in grid_barrier().
+#define LAUNCH_COOPERATIVE(kernel, grid, block, smem_bytes, stream, ...) \
+  ENGINE_LAUNCH(true, kernel, grid, block, smem_bytes, stream __VA_OPT__(, ) __VA_ARGS__)
+#define ENGINE_LAUNCH(cooperative, kernel, grid, block, smem_bytes, stream, ...)                                       \
+  (static_cast<void>(stream),                                                                                          \
+   ::engine::host_runner::launch({#kernel, ::engine::host_runner::Place::here(), ::engine::host_runner::extent(grid),  \
+                                  ::engine::host_runner::extent(block), static_cast<size_t>(smem_bytes), cooperative}, \
                                  kernel __VA_OPT__(, ) __VA_ARGS__))
 
 #include "device_functions.h"

@@ -29,7 +29,13 @@ struct Launch {
   Place place;
   dim3 grid, block;
   size_t shared_bytes;
+  bool cooperative = false;  // all blocks run at once, and may meet at grid barriers
 };
+
+// A small GPU, so that loops over the grid turn. Blocks that one multiprocessor holds at once; 0: not even one.
+inline constexpr unsigned kMultiprocessors = 4;
+inline constexpr size_t kMaxShared = 227 << 10;  // what a block of compute capability 9.0 can have
+unsigned resident_blocks(unsigned threads, size_t shared_bytes);
 
 // Calls body(arguments) once for every thread of every block; threadIdx and the like tell which one is running. Returns
 // when all have returned. A fault of the launch or of the kernel's synchronisation is told on stderr and aborts.
@@ -63,6 +69,7 @@ void* shared_variable(const void* key, size_t bytes, size_t alignment, Place pla
 void* dynamic_shared_memory();
 
 void sync_threads(Place place);
+void sync_grid(Place place);
 void thread_fence();
 [[noreturn]] void trap(Place place);
 

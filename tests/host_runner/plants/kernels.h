@@ -26,6 +26,10 @@ enum class Plant {
   distant_blocks,
   missing_fence,
   missing_syncwarp,
+  missing_grid_barrier,
+  divergent_grid_barrier,
+  grid_barrier_after_return,
+  grid_barrier_by_half_a_block,
 };
 
 template <class T, int n>
@@ -178,4 +182,23 @@ __global__ void reverse_warp(const float* x, float* y) {
   else
     __syncwarp();
   y[blockIdx.x * 32 + threadIdx.x] = values[31 - threadIdx.x];
+}
+
+// Blocks that run together move the elements of a and b, in turn each other's source, one place up in every step: the
+// first element of a block comes from the block before. The result is in a if `steps` is even.
+template <Plant plant>
+__global__ void rotate(float* a, float* b, int n, int steps) {
+  const int i = blockIdx.x * blockDim.x + threadIdx.x;
+  for (int step = 0; step < steps; ++step) {
+    const float* from = step % 2 == 0 ? a : b;
+    float* to = step % 2 == 0 ? b : a;
+    if (i < n) to[i] = from[i > 0 ? i - 1 : n - 1];
+    if (plant == Plant::missing_grid_barrier) continue;
+    if (plant == Plant::grid_barrier_after_return && blockIdx.x == 1 && step == steps - 1) return;
+    if (plant == Plant::grid_barrier_by_half_a_block && threadIdx.x < 32) __syncthreads();
+    if (plant == Plant::divergent_grid_barrier && blockIdx.x == 2)
+      grid_barrier();
+    else
+      grid_barrier();
+  }
 }

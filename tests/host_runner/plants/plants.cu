@@ -142,6 +142,15 @@ void run_reverse_warp() {
   compare("reverse_warp", y, n, 0, [&](size_t i) { return x[i / 32 * 32 + 31 - i % 32]; });
 }
 
+template <Plant plant = Plant::none>
+void run_rotate() {
+  const int n = 301, steps = 6;
+  const auto a = random_values(n), b = poisoned<float>(n), before = allocate<float>(n);
+  std::copy_n(a.get(), n, before.get());
+  LAUNCH_COOPERATIVE(rotate<plant>, 5, 64, 0, nullptr, a.get(), b.get(), n, steps);
+  compare("rotate", a, n, 0, [&](size_t i) { return before[(i + n - steps) % n]; });
+}
+
 void run_clean() {
   run_scale_add<float>();
   run_scale_add<__nv_bfloat16>();
@@ -154,11 +163,20 @@ void run_clean() {
   run_square_shares();
   run_sum();
   run_reverse_warp();
+  run_rotate();
 }
 
 void launch_too_large(unsigned threads, size_t shared_bytes) {
   const auto x = random_values(2), y = poisoned<float>(1);
   LAUNCH(negate<Plant::none>, 1, threads, shared_bytes, nullptr, x.get(), y.get(), 1);
+}
+
+// `together`: as a cooperative launch.
+void rotate_nothing(int blocks, bool together) {
+  if (together)
+    LAUNCH_COOPERATIVE(rotate<Plant::none>, blocks, 1024, 0, nullptr, nullptr, nullptr, 0, 1);
+  else
+    LAUNCH(rotate<Plant::none>, blocks, 1024, 0, nullptr, nullptr, nullptr, 0, 1);
 }
 
 __global__ void hold_49_kilobytes() {
@@ -193,6 +211,12 @@ const struct {
     {"distant_blocks", run_square_shares<Plant::distant_blocks>},
     {"missing_fence", run_sum<Plant::missing_fence>},
     {"missing_syncwarp", run_reverse_warp<Plant::missing_syncwarp>},
+    {"missing_grid_barrier", run_rotate<Plant::missing_grid_barrier>},
+    {"divergent_grid_barrier", run_rotate<Plant::divergent_grid_barrier>},
+    {"grid_barrier_after_return", run_rotate<Plant::grid_barrier_after_return>},
+    {"grid_barrier_by_half_a_block", run_rotate<Plant::grid_barrier_by_half_a_block>},
+    {"grid_barrier_one_by_one", [] { rotate_nothing(2, false); }},
+    {"too_many_blocks_together", [] { rotate_nothing(9, true); }},
     {"block_of_2048", [] { launch_too_large(2048, 0); }},
     {"too_many_shared_variables", [] { LAUNCH(hold_49_kilobytes, 1, 1, 0, nullptr); }},
     {"too_much_shared_memory", [] { launch_too_large(32, 228 << 10); }},
