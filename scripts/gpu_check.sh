@@ -41,6 +41,12 @@ export ENGINE_SOURCE_DIR=$root OMP_WAIT_POLICY=PASSIVE
 wheels=$(python3 -c 'import glob, nvidia; print(":".join(f for p in nvidia.__path__ for f in glob.glob(p + "/*/lib")))' 2>/dev/null || true)
 export LD_LIBRARY_PATH=$root/lib:${LD_LIBRARY_PATH:-}${LD_LIBRARY_PATH:+:}$wheels
 
+reason=$("$bin/engine_train" doctor | sed -n 's/^cuda *no: //p')
+if [ -n "$reason" ]; then
+  echo "gpu_check: error: $reason; run it on a machine with an NVIDIA GPU" >&2
+  exit 69
+fi
+
 mkdir -p "$out" || exit 74
 results=$out/gpu_check.tsv log=$out/gpu_check.log
 if $again; then rm -f "$out"/{gpu_check.{tsv,json,md,log},bench.jsonl,device.json}; fi
@@ -132,7 +138,7 @@ run_sanitizer() {
 
 run_survey() {
   check survey description bash -c '"$bin/engine_survey" describe >"$out/device.json"'
-  check survey ceilings bash -c '"$bin/engine_compare" "$compare/workloads.json" --only "^(copy|matmul 8192)" >>"$out/bench.jsonl"'
+  check survey ceilings bash -c '"$bin/engine_compare" "$compare/workloads.json" --only "^(copy|matmul 8192)" --device cuda >>"$out/bench.jsonl"'
   local topic
   for topic in convolution matmul lstm attention; do
     check survey "$topic" bash -c '"$bin/engine_survey" "$1" >>"$out/bench.jsonl"' _ $topic
@@ -144,9 +150,9 @@ export out compare
 run_bench() {
   local name
   while read -r name; do
-    check bench "engine:$name" bash -c '"$bin/engine_compare" "$compare/workloads.json" --only "^$1$" --seconds 0.5 >>"$out/bench.jsonl"' _ "$name"
+    check bench "engine:$name" bash -c '"$bin/engine_compare" "$compare/workloads.json" --only "^$1$" --seconds 0.5 --device cuda >>"$out/bench.jsonl"' _ "$name"
     if python3 -c 'import torch' 2>/dev/null; then
-      check bench "pytorch:$name" bash -c 'python3 "$compare/pytorch_compare.py" "$compare/workloads.json" --only "^$1$" --seconds 0.5 >>"$out/bench.jsonl"' _ "$name"
+      check bench "pytorch:$name" bash -c 'python3 "$compare/pytorch_compare.py" "$compare/workloads.json" --only "^$1$" --seconds 0.5 --device cuda >>"$out/bench.jsonl"' _ "$name"
     else
       record bench "pytorch:$name" skipped 0 "no PyTorch in python3"
     fi
@@ -159,7 +165,7 @@ run_ncu() {
   sed -n 's/.*"name": "\([^"]*\)".*/\1/p' "$compare/workloads.json" | grep -Ev 'step|matmul|conv' | while read -r name; do
     check ncu "$name" bash -c 'ncu --clock-control none --launch-skip 4 --launch-count 8 \
       --metrics gpu__time_duration.sum,dram__bytes_read.sum,dram__bytes_write.sum,dram__throughput.avg.pct_of_peak_sustained_elapsed,sm__warps_active.avg.pct_of_peak_sustained_active \
-      "$bin/engine_compare" "$compare/workloads.json" --only "^$1$" --precision bf16 --eager' _ "$name" </dev/null
+      "$bin/engine_compare" "$compare/workloads.json" --only "^$1$" --precision bf16 --device cuda --eager' _ "$name" </dev/null
   done
 }
 

@@ -51,21 +51,21 @@ awk -F '|' -v results="$results" '
         split(line, f, "\t")
         if (f[1] == "machine") machine = f[5]
         else if (f[1] == "hash") ran[f[2]] = f[3]
-        else if (f[3] == "passed") { if (!((f[1] ":" f[2]) in bad)) good[f[1] ":" f[2]] = 1 }
-        else if (f[3] != "skipped") { bad[f[1] ":" f[2]] = 1; delete good[f[1] ":" f[2]] }
+        else if (f[1] == "tests") good[f[2]] = f[3] == "passed"
       }
     }
     for (i = 1; i <= lines; ++i) print head[i]
     for (i = 1; i <= files; ++i) {
       file = order[i]
-      if (hash[file] != now[file]) { hash[file] = now[file]; rest[file] = "not yet" }
+      if (hash[file] != now[file]) rest[file] = "not yet"
       if (results != "" && ran[file] == now[file] && checks[file] != "") {
         all = 1
         n = split(checks[file], wanted, /, */)
-        for (k = 1; k <= n; ++k) if (!(wanted[k] in good)) all = 0
+        for (k = 1; k <= n; ++k) if (!good[wanted[k]]) all = 0
         if (all) rest[file] = machine
       }
-      printf "| `%s` | %s | `%s` | %s |\n", file, checks[file] == "" ? "?" : checks[file], hash[file], rest[file]
+      printf "| `%s` | %s | %s | %s |\n", file, checks[file] == "" ? "?" : checks[file],
+        rest[file] == "not yet" ? "" : "`" now[file] "`", rest[file]
     }
   }' "$current" "$table" >"$made"
 

@@ -3,6 +3,7 @@
 #   ./scripts/test.sh          the release build and its suite
 #   ./scripts/test.sh --full   also layering, formatting, the installed package, the sanitizer builds and, where there is
 #                              a CUDA toolkit, the CUDA kernels on the CPU
+#   ./scripts/test.sh --release  all that, and the CUDA kernels compiled for every GPU that a release is for
 # No GPU and no CUDA toolkit is needed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -11,11 +12,12 @@ cd "$(dirname "$0")/.."
 # thread there, because its library is not instrumented and its every barrier would be reported as a race.
 threaded=(checkpoint engine_data loader signals train_program)
 
-full=false
+full=false release=false
 case "${1:-}" in
   --full) full=true ;;
+  --release) full=true release=true ;;
   '') ;;
-  *) echo "usage: test.sh [--full]" >&2; exit 64 ;;
+  *) echo "usage: test.sh [--full | --release]" >&2; exit 64 ;;
 esac
 
 jobs=$(nproc)
@@ -92,6 +94,12 @@ kernel_suite() {
   done
 }
 
+build_all_gpus() {
+  cmake -S . -B build/all-gpus -G Ninja -DCMAKE_BUILD_TYPE=Release -DENGINE_WERROR=ON -DENGINE_CUDA=ON -DENGINE_TESTS=OFF \
+    -DCMAKE_CUDA_ARCHITECTURES='80-real;90a-real;100-real;120' "${launcher[@]}"
+  cmake --build build/all-gpus -j "$jobs" --target engine-kernels
+}
+
 check_format() {
   find kernels engine layers io train bench tests \( -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' \) \
     -exec clang-format --dry-run -Werror {} +
@@ -119,5 +127,6 @@ if $full; then
   else
     skip 'test kernels' 'no CUDA toolkit, whose headers the kernels need'
   fi
+  if $release; then part 'build all GPUs' build_all_gpus; fi
 fi
 print_table

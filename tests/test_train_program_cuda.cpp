@@ -34,6 +34,28 @@ TEST_CASE("engine_train: on a CUDA device where there is one, and its model is a
   CAPTURE(evaluated.err);
   CHECK(evaluated.code == 0);
   CHECK(evaluated.out.find("test clips: 10") != std::string::npos);
+
+  // On the device, in f32, about the same probabilities; all but the first two clips by a recorded pass.
+  const auto probabilities = [&](std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), {"classify", folder / "cuda/best.safetensors"});
+    arguments.insert(arguments.end(), {"--json", "--precision", "f32"});
+    const Outcome outcome = program_run::run(folder, "engine_predict", arguments);
+    CAPTURE(outcome.err);
+    CHECK(outcome.code == 0);
+    std::vector<double> values;
+    for (size_t at = outcome.out.find("\"probability\":"); at != std::string::npos;
+         at = outcome.out.find("\"probability\":", outcome.out.find('\n', at)))
+      values.push_back(std::stod(outcome.out.substr(at + 14)));
+    return values;
+  };
+  const std::string clips = folder / "videos/test";
+  const std::vector<double> cpu = probabilities({clips, "--device", "cpu"});
+  with_cuda_devices = true;
+  const std::vector<double> all = probabilities({clips, "--device", "cuda"});
+  with_cuda_devices = false;
+  REQUIRE(all.size() == 10);
+  REQUIRE(cpu.size() == 10);
+  for (size_t i = 0; i < all.size(); ++i) CHECK(std::abs(all[i] - cpu[i]) < 1e-4);
 }
 
 }  // namespace engine::test

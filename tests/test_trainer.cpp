@@ -184,11 +184,11 @@ TEST_CASE("evaluate: a clip's logits do not depend on its company, and nothing i
   classifier.network().train();
   const Batch batch = noise_batch(file, 5);
   const int64_t nodes = Node::live();
-  const Tensor together = evaluate_clips(classifier, batch.frames);
+  const Tensor together = Evaluator(classifier)(batch.frames);
   CHECK(Node::live() == nodes);
   CHECK(classifier.network().training());
   for (int64_t n = 0; n < 5; ++n) {
-    const Tensor alone = evaluate_clips(classifier, batch.frames.slice(n, n + 1));
+    const Tensor alone = Evaluator(classifier)(batch.frames.slice(n, n + 1));
     for (size_t i = 0; i < 3; ++i)
       CHECK(alone.values<float>()[i] == together.values<float>()[static_cast<size_t>(n) * 3 + i]);
   }
@@ -204,8 +204,7 @@ TEST_CASE("classifier: what was saved comes back, with classes and preprocessing
   CHECK((bytes_of(loaded) == bytes_of(classifier)));
   CHECK(loaded.description().preprocessing == file.preprocessing);
   const Batch batch = noise_batch(file, 1);
-  CHECK(evaluate_clips(loaded, batch.frames).values<float>()[0] ==
-        evaluate_clips(classifier, batch.frames).values<float>()[0]);
+  CHECK(Evaluator(loaded)(batch.frames).values<float>()[0] == Evaluator(classifier)(batch.frames).values<float>()[0]);
 }
 
 TEST_CASE("classifier: the network's input is normalised, or the difference of neighbours, or both") {

@@ -65,7 +65,7 @@ Run train(Device device, DType compute = DType::f32, bool record = true) {
   for (int64_t step = 0; step < 7; ++step)
     run.losses.push_back(static_cast<float>(trainer.step(make_batch(step, step == 5 ? 2 : 3)).loss));
   for (const NamedTensor& each : trainer.file().tensors) run.tensors.push_back({each.name, each.tensor.to(kCpu)});
-  run.logits = evaluate_clips(classifier, make_batch(9, 3).frames);
+  run.logits = Evaluator(classifier)(make_batch(9, 3).frames);
   return run;
 }
 

@@ -2,17 +2,37 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 
+#include "engine/recording.h"
 #include "io/loader.h"
 #include "train/classifier.h"
 #include "train/metrics.h"
 
 namespace engine {
 
-// Logits of every clip of `frames` (N, frames_to_read, H, W, 3), u8, as f32 (N, classes) on the CPU. The network goes
-// into evaluation mode and back. Each clip goes through the network by itself: a library may choose another order of
-// summation for another batch size, and a clip's result must not depend on its company.
-Tensor evaluate_clips(Classifier& classifier, const Tensor& frames);
+// Applies a classifier to clips, each by itself: a library may choose another order of summation for another batch
+// size, and a clip's result must not depend on its company. Where the device can, the work of one clip is recorded and
+// replayed for the others.
+class Evaluator {
+ public:
+  // The classifier must outlive the evaluator, and its parameters stay where they are; they may change.
+  explicit Evaluator(Classifier& classifier) : classifier_(classifier) {}
+
+  // Logits of every clip of `frames` (N, frames_to_read, H, W, 3), u8, as f32 (N, classes) on the CPU; the same sizes
+  // in every call. The network goes into evaluation mode and back.
+  Tensor operator()(const Tensor& frames);
+  Classifier& classifier() const { return classifier_; }
+
+ private:
+  Tensor logits(const Tensor& clip);
+
+  Classifier& classifier_;
+  std::optional<Uploader> clip_;  // the input of a recorded pass
+  int64_t warm_up_clips_ = 0;
+  std::unique_ptr<Recording> recording_;
+  Tensor recorded_logits_;
+};
 
 // Over all clips that the loader gives: one made with evaluation_loader() (train/data_options.h) leaves out those that
 // cannot be decoded. `proceed` is asked after each batch; false ends the evaluation early.

@@ -172,12 +172,10 @@ void declare_run(OptionTable& table, TrainOptions& o) {
   table.integer({"threads", "run.threads", "N", "Threads that compute"}, o.threads, {.low = 1, .high = 4096});
   table.integer({"workers", "run.workers", "N", "Threads that read videos; 0: the main thread. Changes no result"},
                 o.workers, {.low = 0, .high = 1024});
-  table.choice({"device", "run.device", "NAME", "Where to compute"}, o.device,
-               {{"auto", DeviceChoice::automatic}, {"cpu", DeviceChoice::cpu}, {"cuda", DeviceChoice::cuda}});
+  table.choice({"device", "run.device", "NAME", "Where to compute"}, o.device, kDeviceNames);
   table.choice(
       {"precision", "run.precision", "NAME", "What products are computed in; auto: bf16 on CUDA, f32 on the CPU"},
-      o.precision,
-      {{"auto", Precision::automatic}, {"f32", Precision::f32}, {"tf32", Precision::tf32}, {"bf16", Precision::bf16}});
+      o.precision, kPrecisionNames);
   table.choice({"progress", "run.progress", "HOW", "auto: a bar on a terminal, else lines"}, o.progress,
                {{"auto", ProgressMode::automatic},
                 {"bar", ProgressMode::bar},

@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "io/frame_source.h"
 #include "train/optimizer.h"
@@ -25,6 +27,13 @@ struct Normalization {
   std::array<double, 3> mean{0, 0, 0}, deviation{1, 1, 1};
   bool operator==(const Normalization&) const = default;
 };
+
+using DeviceNames = std::vector<std::pair<std::string, DeviceChoice>>;
+inline const DeviceNames kDeviceNames = {
+    {"auto", DeviceChoice::automatic}, {"cpu", DeviceChoice::cpu}, {"cuda", DeviceChoice::cuda}};
+using PrecisionNames = std::vector<std::pair<std::string, Precision>>;
+inline const PrecisionNames kPrecisionNames = {
+    {"auto", Precision::automatic}, {"f32", Precision::f32}, {"tf32", Precision::tf32}, {"bf16", Precision::bf16}};
 
 struct TrainOptions {
   // Data

@@ -10,7 +10,6 @@
 #include "io/dataset.h"
 #include "io/text.h"
 #include "train/data_options.h"
-#include "train/evaluate.h"
 #include "train/output.h"
 #include "train/report.h"
 
@@ -100,6 +99,15 @@ void check_classes(const Classifier& classifier, const Dataset& data, const std:
               exit_code::kCheckpoint);
 }
 
+// The model, on the device and in the precision wanted.
+template <class Options>
+Classifier load(const Options& options) {
+  Classifier classifier = Classifier::load(options.model);
+  const Device device = resolve(options.device);
+  classifier.move_to(device, resolve(options.precision, device));
+  return classifier;
+}
+
 }  // namespace
 
 std::vector<std::string> videos_at(const std::string& path) {
@@ -112,13 +120,13 @@ std::vector<std::string> videos_at(const std::string& path) {
   return videos;
 }
 
-Prediction classify(Classifier& classifier, const std::string& file) {
-  const ClipOptions options = clip_options(classifier.description().preprocessing);
+Prediction classify(Evaluator& evaluator, const std::string& file) {
+  const ClipOptions options = clip_options(evaluator.classifier().description().preprocessing);
   const auto source = open_frames(file);
   const ClipPlan plan = plan_clip(source->frame_count(), source->size(), options, nullptr);
   const Tensor frames = Tensor::empty({1, options.frames, options.height, options.width, 3}, DType::u8);
   read_clip(*source, plan, frames.values<uint8_t>());
-  return {file, class_probabilities(evaluate_clips(classifier, frames).values<float>())};
+  return {file, class_probabilities(evaluator(frames).values<float>())};
 }
 
 std::vector<size_t> top_classes(const std::vector<double>& probabilities, size_t count) {
@@ -130,7 +138,8 @@ std::vector<size_t> top_classes(const std::vector<double>& probabilities, size_t
 }
 
 int classify_files(const ClassifyOptions& options) {
-  Classifier classifier = Classifier::load(options.model);
+  Classifier classifier = load(options);
+  Evaluator evaluator(classifier);
   int code = exit_code::kOk;
   const auto guarded = [&](const auto& work) {
     try {
@@ -149,7 +158,7 @@ int classify_files(const ClassifyOptions& options) {
   if (!options.json && !files.empty()) table.header();
   for (const std::string& file : files) {
     guarded([&] {
-      const Prediction prediction = classify(classifier, file);
+      const Prediction prediction = classify(evaluator, file);
       if (options.json) return print_object(prediction, classes, top);
       for (const size_t label : top_classes(prediction.probabilities, top))
         table.row(file, classes[label], fmt::format("{:.4f}", prediction.probabilities[label]));
@@ -159,7 +168,7 @@ int classify_files(const ClassifyOptions& options) {
 }
 
 int evaluate_data(const EvaluateOptions& options) {
-  Classifier classifier = Classifier::load(options.model);
+  Classifier classifier = load(options);
   SplitOptions split;
   split.val_fraction = options.val_fraction;
   split.seed = classifier.description().seed;

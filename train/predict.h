@@ -5,7 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "train/classifier.h"
+#include "train/evaluate.h"
+#include "train/options.h"
 
 namespace engine {
 
@@ -20,7 +21,7 @@ std::vector<std::string> videos_at(const std::string& path);
 
 // Samples and preprocesses the video as an evaluation does; the result is the same to the bit as there. Throws what
 // reading the video throws.
-Prediction classify(Classifier& classifier, const std::string& file);
+Prediction classify(Evaluator& evaluator, const std::string& file);
 
 // The numbers of the `count` most probable classes, the most probable first.
 std::vector<size_t> top_classes(const std::vector<double>& probabilities, size_t count);
@@ -30,6 +31,8 @@ struct ClassifyOptions {
   std::vector<std::string> paths;
   int64_t top = 1;
   bool json = false;
+  DeviceChoice device = DeviceChoice::automatic;
+  Precision precision = Precision::automatic;
 };
 // Prints a table, or one JSON object per video, on stdout. What cannot be read is told on stderr; the others go on.
 // Returns kOk or the code of the first error.
@@ -40,6 +43,8 @@ struct EvaluateOptions {
   double val_fraction = 0.2;
   int64_t workers = 1;
   bool json = false;
+  DeviceChoice device = DeviceChoice::automatic;
+  Precision precision = Precision::automatic;
 };
 // Prints loss, accuracy, mean class recall, the classes' figures and the confusion matrix on stdout. Throws Error
 // (kCheckpoint) when the classes of the data are not those of the model.

@@ -82,9 +82,14 @@ void launch(CudaContext& ctx, const char* name, void (*kernel)(P...), dim3 grid,
             A&&... arguments) {
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
   constexpr size_t kUnasked = 48 << 10;  // more dynamic shared memory than this must be asked for
-  if (shared_bytes > kUnasked)
-    ENGINE_CUDA(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                     static_cast<int>(shared_bytes)));
+  if (shared_bytes > kUnasked) {
+    const void* const function = reinterpret_cast<const void*>(kernel);
+    cudaFuncAttributes now{};
+    ENGINE_CUDA(cudaFuncGetAttributes(&now, function));
+    const auto asked = static_cast<int>(shared_bytes);  // never less than before: a recorded launch may need that
+    if (now.maxDynamicSharedSizeBytes < asked)
+      ENGINE_CUDA(cudaFuncSetAttribute(function, cudaFuncAttributeMaxDynamicSharedMemorySize, asked));
+  }
   LAUNCH(kernel, grid, block, shared_bytes, ctx.stream(), static_cast<P>(arguments)...);
   if (const cudaError_t status = cudaGetLastError(); status != cudaSuccess)
     throw_cuda(status, name, __FILE__, __LINE__);

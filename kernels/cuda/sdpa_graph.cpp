@@ -7,7 +7,12 @@
 #include <cudnn_frontend.h>
 #include <dlfcn.h>
 
+#include <cstdlib>
+
 void* cudnn_frontend::cudnn_dlhandle = dlopen(nullptr, RTLD_LAZY);
+// Of several versions of CUDA's run-time library, the one that this program is linked with and not the oldest.
+[[maybe_unused]] static const int cudart_named =
+    setenv("CUDNN_FRONTEND_CUDART_LIB_NAME", ("libcudart.so." + std::to_string(CUDART_VERSION / 1000)).c_str(), 0);
 
 namespace engine {
 namespace {

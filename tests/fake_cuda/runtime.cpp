@@ -195,6 +195,10 @@ cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t, cudaEvent_t) 
   *milliseconds = 0.001f;
   return result();
 }
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void*) {
+  *attributes = {};
+  return result();
+}
 cudaError_t cudaFuncSetAttribute(const void*, cudaFuncAttribute, int) { return result(); }
 cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, const void*, int threads, size_t shared_bytes) {
   *blocks = static_cast<int>(engine::host_runner::resident_blocks(static_cast<unsigned>(threads), shared_bytes));

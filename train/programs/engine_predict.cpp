@@ -1,11 +1,32 @@
 // engine_predict: applies a trained model to videos.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 
 #include "train/cli.h"
 #include "train/predict.h"
 
 namespace engine {
 namespace {
+
+// An option whose value is one of some words.
+template <class E>
+void declare_choice(CLI::App& command, const char* flag, E& value,
+                    const std::vector<std::pair<std::string, E>>& choices, const char* help) {
+  std::vector<std::string> words;
+  for (const auto& [word, meaning] : choices) words.push_back(word);
+  const auto assign = [&value, &choices](const std::string& text) {
+    value = std::ranges::find(choices, text, &std::pair<std::string, E>::first)->second;
+  };
+  command.add_option_function<std::string>(flag, assign, help)->type_name("NAME")->check(CLI::IsMember(words));
+}
+
+// As engine_train has them.
+template <class Options>
+void declare_place(CLI::App& command, Options& options) {
+  declare_choice(command, "--device", options.device, kDeviceNames, "Where to compute (default auto)");
+  declare_choice(command, "--precision", options.precision, kPrecisionNames,
+                 "What products are computed in; auto, the default: bf16 on CUDA, f32 on the CPU");
+}
 
 int body(int argc, char** argv) {
   CLI::App app("Applies a model that engine_train made.", "engine_predict");
@@ -24,6 +45,7 @@ int body(int argc, char** argv) {
       ->type_name("K")
       ->check(CLI::Range(int64_t{1}, int64_t{1000000}));
   classify_command->add_flag("--json", classify.json, "One JSON object a line");
+  declare_place(*classify_command, classify);
 
   EvaluateOptions evaluate;
   CLI::App* evaluate_command = app.add_subcommand("eval", "Judges a model on labelled videos");
@@ -42,6 +64,7 @@ int body(int argc, char** argv) {
       ->type_name("N")
       ->check(CLI::Range(int64_t{0}, int64_t{1024}));
   evaluate_command->add_flag("--json", evaluate.json, "One JSON object");
+  declare_place(*evaluate_command, evaluate);
 
   if (!parse_command_line(app, argc, argv)) return exit_code::kOk;
   return *classify_command ? classify_files(classify) : evaluate_data(evaluate);
