@@ -108,6 +108,10 @@ Tensor record(const char* name, const std::vector<Tensor>& inputs, const Tensor&
   return record(name, inputs, std::vector<Tensor>{output}, std::move(closure))[0];
 }
 
+ProfiledPass forward_pass(const char* op, const Tensor& x) {
+  return ProfiledPass({op, false, next_sequence, x.shape()});
+}
+
 bool needs_grad(const Tensor& tensor) { return grad_enabled && tensor.requires_grad(); }
 
 void backward(const Tensor& root, const Tensor& seed) {
@@ -140,6 +144,7 @@ void backward(const Tensor& root, const Tensor& seed) {
     if (auto found = pending.find(node.get()); found != pending.end()) {
       Grads arrived = std::move(found->second);
       pending.erase(found);
+      const ProfiledPass pass({node->name, true, node->sequence, node->outputs[0].shape});
       gradients = node->backward(arrived);
       ENGINE_CHECK(gradients.size() == node->inputs.size(), "backward of ", node->name, " returned ", gradients.size(),
                    " gradients for ", node->inputs.size(), " inputs");

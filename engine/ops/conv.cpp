@@ -43,6 +43,7 @@ Shape convolved_shape(const Kind& kind, const Tensor& x, const Tensor& w, const 
 
 Tensor convolve(const Kind& kind, const Tensor& x, const Tensor& w, const Tensor& bias, const Conv3d& p,
                 const Unary& f) {
+  const ProfiledPass pass = forward_pass(kind.name, x);
   const Tensor y = Tensor::empty(convolved_shape(kind, x, w, bias, p, f), x.dtype(), x.device());
   on(x.device(), [&](auto& ctx) { conv_forward(ctx, p, f, x, w, bias, y); });
   return record(

@@ -1,5 +1,6 @@
 #include "kernels/frame.h"
 
+#include "engine/autograd.h"
 #include "engine/ops.h"
 
 namespace engine {
@@ -30,6 +31,7 @@ Tensor normalize_frames(const Tensor& x, const std::vector<double>& mean, const 
                         DType dtype) {
   ENGINE_CHECK(x.dtype() == DType::u8 && x.rank() >= 1, "normalize_frames: expected u8 pixels (..., C), got ",
                x.shape(), " ", x.dtype());
+  const ProfiledPass pass = forward_pass("normalize_frames", x);
   const NormalizeFrames p = scale_and_shift("normalize_frames", x, mean, deviation, dtype);
   const Tensor y = Tensor::empty(x.shape(), dtype, x.device());
   on(x.device(), [&](auto& ctx) { normalize_frames(ctx, p, x, y); });
@@ -48,6 +50,7 @@ Tensor warp_frames(const Tensor& x, const Tensor& matrix, const Shape& size, con
                matrix.dtype());
   ENGINE_CHECK(size.rank() == 3 && size[2] >= x.size(3), "warp_frames: the result's size is (height, width, at least ",
                x.size(3), " channels), not ", size);
+  const ProfiledPass pass = forward_pass("warp_frames", x);
   const NormalizeFrames p = scale_and_shift("warp_frames", x, mean, deviation, dtype);
   const Tensor y = Tensor::empty({x.size(0), size[0], size[1], size[2]}, dtype, x.device());
   on(x.device(), [&](auto& ctx) { warp_frames(ctx, p, x, matrix, y); });

@@ -23,6 +23,7 @@ void check_pair(const char* name, const Tensor& x, const Tensor& target) {
 // forward(ctx, loss, gradient) computes the loss of `logits` and, where it is wanted, its gradient.
 template <class Forward>
 Tensor entropy_loss(const char* name, const Tensor& logits, const Forward& forward) {
+  const ProfiledPass pass = forward_pass(name, logits);
   const Tensor loss = Tensor::empty({}, loss_type(logits), logits.device());
   const Tensor gradient =
       needs_grad(logits) ? Tensor::empty(logits.shape(), loss_type(logits), logits.device()) : Tensor();
@@ -37,6 +38,7 @@ Tensor entropy_loss(const char* name, const Tensor& logits, const Forward& forwa
 Tensor regression_loss(const char* name, Regression kind, const Tensor& x, const Tensor& target) {
   check_pair(name, x, target);
   ENGINE_CHECK(x.elements() > 0, name, ": the mean of nothing is not defined, got x ", x.shape());
+  const ProfiledPass pass = forward_pass(name, x);
   const Tensor loss = Tensor::empty({}, loss_type(x), x.device());
   on(x.device(), [&](auto& ctx) { regression_loss_forward(ctx, kind, x, target, loss); });
   return record(name, {x, target}, loss,

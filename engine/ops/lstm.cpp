@@ -38,6 +38,7 @@ Tensor like_if(bool wanted, const Tensor& x) { return wanted ? Tensor::empty_lik
 std::vector<Tensor> lstm(const Tensor& x, const Tensor& w_ih, const Tensor& w_hh, const Tensor& b_ih,
                          const Tensor& b_hh, const Tensor& h0, const Tensor& c0, const Lstm& p) {
   check_lstm(x, w_ih, w_hh, b_ih, b_hh, h0, c0);
+  const ProfiledPass pass = forward_pass("lstm", x);
   const int64_t batch = x.size(0), steps = x.size(1), hidden = w_hh.size(1);
   const auto made = [&](const Shape& shape, DType dtype) { return Tensor::empty(shape, dtype, x.device()); };
   const Tensor y = made({batch, steps, hidden}, x.dtype()), h_n = made({batch, hidden}, x.dtype());

@@ -42,6 +42,7 @@ Tensor permute(const Tensor& x, const std::vector<int>& axes) {
     ENGINE_CHECK(place < 0, "permute: axis ", axis, " given twice");
     place = static_cast<int>(order.size()) - 1;
   }
+  const ProfiledPass pass = forward_pass("permute", x);
   return record("permute", {x}, permuted(x, order),
                 [inverse](const Grads& dy) { return Grads{permuted(dy[0], inverse)}; });
 }
@@ -62,6 +63,7 @@ Tensor concat(const std::vector<Tensor>& parts, int axis) {
     shape[at] += part.size(at);
     shapes.push_back(part.shape());
   }
+  const ProfiledPass pass = forward_pass("concat", first);
   // Seen as matrices of shape[0..axis) rows, the parts are blocks of columns.
   const Tensor y = Tensor::empty(shape, first.dtype(), first.device());
   const int64_t rows = shape.elements(0, at);
@@ -90,6 +92,7 @@ Tensor concat(const std::vector<Tensor>& parts, int axis) {
 
 Tensor cast(const Tensor& x, DType dtype) {
   if (x.dtype() == dtype) return x;
+  const ProfiledPass pass = forward_pass("cast", x);
   const Tensor y = converted(x, dtype);
   if (!is_float(dtype) || !is_float(x.dtype())) return y;
   return record("cast", {x}, y, [from = x.dtype()](const Grads& dy) { return Grads{converted(dy[0], from)}; });

@@ -8,6 +8,7 @@ namespace {
 
 Tensor unary(const char* name, const Tensor& x, const Unary& f) {
   ENGINE_CHECK(is_float(x.dtype()), name, ": expected a float tensor, got ", x.shape(), " ", x.dtype());
+  const ProfiledPass pass = forward_pass(name, x);
   const Tensor y = Tensor::empty_like(x);
   on(x.device(), [&](auto& ctx) { unary_forward(ctx, f, x, y); });
   const Tensor saved = (derivative_from_output(f.op) ? y : x).detach();
@@ -55,6 +56,7 @@ Tensor sum_to(const Tensor& g, const Shape& shape) {
 
 Tensor add(const Tensor& a, const Tensor& b) {
   check_pair("add", a, b);
+  const ProfiledPass pass = forward_pass("add", a);
   return record("add", {a, b}, apply(Binary::add, a, b), [shape = b.shape()](const Grads& dy) {
     return Grads{dy[0], sum_to(dy[0], shape)};
   });
@@ -62,6 +64,7 @@ Tensor add(const Tensor& a, const Tensor& b) {
 
 Tensor sub(const Tensor& a, const Tensor& b) {
   check_pair("sub", a, b);
+  const ProfiledPass pass = forward_pass("sub", a);
   return record("sub", {a, b}, apply(Binary::sub, a, b), [shape = b.shape()](const Grads& dy) {
     return Grads{dy[0], scaled(sum_to(dy[0], shape), -1.0)};
   });
@@ -69,6 +72,7 @@ Tensor sub(const Tensor& a, const Tensor& b) {
 
 Tensor mul(const Tensor& a, const Tensor& b) {
   check_pair("mul", a, b);
+  const ProfiledPass pass = forward_pass("mul", a);
   return record("mul", {a, b}, apply(Binary::mul, a, b),
                 [a = a.detach(), b = b.detach(), da = needs_grad(a), db = needs_grad(b)](const Grads& dy) {
                   return Grads{da ? apply(Binary::mul, dy[0], b) : Tensor(),
@@ -79,6 +83,7 @@ Tensor mul(const Tensor& a, const Tensor& b) {
 // y = a / b: da = dy / b, db = -dy y / b summed over the repetitions of b.
 Tensor div(const Tensor& a, const Tensor& b) {
   check_pair("div", a, b);
+  const ProfiledPass pass = forward_pass("div", a);
   const Tensor y = apply(Binary::div, a, b);
   return record("div", {a, b}, y, [b = b.detach(), y = y.detach()](const Grads& dy) {
     const Tensor da = apply(Binary::div, dy[0], b);
@@ -104,6 +109,7 @@ Tensor bias_activation(const Tensor& x, const Tensor& bias, const Unary& f) {
   check_pair("bias_activation", x, bias);
   ENGINE_CHECK(bias.rank() == 1 && x.rank() >= 1 && bias.size(0) == x.size(-1),
                "bias_activation: expected bias (C) for x (..., C), got ", bias.shape(), " for ", x.shape());
+  const ProfiledPass pass = forward_pass("bias_activation", x);
   const Tensor y = Tensor::empty_like(x);
   on(x.device(), [&](auto& ctx) { bias_activation_forward(ctx, f, x, bias, y); });
   const bool from_output = derivative_from_output(f.op);

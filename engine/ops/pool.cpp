@@ -32,6 +32,7 @@ Tensor max_pool(const char* name, bool clips, const Tensor& x, const Pool3d& p) 
   const Shape shape = pooled_shape(name, clips, x, p);
   ENGINE_CHECK(p.kernel_t * p.kernel_h * p.kernel_w <= 256, name, ": at most 256 elements in a window, got kernel ",
                text_of(p.kernel(), clips));
+  const ProfiledPass pass = forward_pass(name, x);
   const Tensor y = Tensor::empty(shape, x.dtype(), x.device()), argmax = Tensor::empty(shape, DType::u8, x.device());
   on(x.device(), [&](auto& ctx) { max_pool_forward(ctx, p, x, y, argmax); });
   return record(name, {x}, y, [p, argmax, x_shape = x.shape()](const Grads& dy) {
@@ -42,6 +43,7 @@ Tensor max_pool(const char* name, bool clips, const Tensor& x, const Pool3d& p) 
 }
 
 Tensor average_pool(const char* name, bool clips, const Tensor& x, const Pool3d& p) {
+  const ProfiledPass pass = forward_pass(name, x);
   const Tensor y = Tensor::empty(pooled_shape(name, clips, x, p), x.dtype(), x.device());
   on(x.device(), [&](auto& ctx) { average_pool_forward(ctx, p, x, y); });
   return record(name, {x}, y, [p, x_shape = x.shape()](const Grads& dy) {

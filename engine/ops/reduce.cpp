@@ -15,6 +15,7 @@ Tensor reduce(const char* name, Reduce::Op op, const Tensor& x, int first_axis, 
   const Reduce p{op, first, last + 1};
   Shape kept = x.shape().slice(0, first);
   for (int axis = last + 1; axis < x.rank(); ++axis) kept.push_back(x.size(axis));
+  const ProfiledPass pass = forward_pass(name, x);
   const Tensor y = Tensor::empty(kept, x.dtype(), x.device());
   on(x.device(), [&](auto& ctx) { reduce_forward(ctx, p, x, y); });
   const Tensor saved = op == Reduce::max ? x.detach() : Tensor();
@@ -45,6 +46,7 @@ Tensor max(const Tensor& x, int first_axis, int last_axis) {
 Tensor argmax(const Tensor& x) {
   ENGINE_CHECK(is_float(x.dtype()) && x.rank() >= 1 && x.size(-1) > 0,
                "argmax: expected a float tensor (..., C) with C > 0, got ", x.shape(), " ", x.dtype());
+  const ProfiledPass pass = forward_pass("argmax", x);
   const Tensor y = Tensor::empty(x.shape().slice(0, x.rank() - 1), DType::i64, x.device());
   on(x.device(), [&](auto& ctx) { argmax(ctx, x, y); });
   return y;

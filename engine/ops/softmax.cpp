@@ -9,6 +9,7 @@ namespace {
 Tensor apply_softmax(const char* name, Softmax kind, const Tensor& x) {
   ENGINE_CHECK(is_float(x.dtype()) && x.rank() >= 1 && x.size(-1) > 0, name,
                ": expected a float tensor (..., C) with C > 0, got ", x.shape(), " ", x.dtype());
+  const ProfiledPass pass = forward_pass(name, x);
   const Tensor y = Tensor::empty_like(x);
   on(x.device(), [&](auto& ctx) { softmax_forward(ctx, kind, x, y); });
   return record(name, {x}, y, [kind, y = y.detach()](const Grads& dy) {

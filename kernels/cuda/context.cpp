@@ -3,6 +3,8 @@
 #include <array>
 #include <mutex>
 
+#include "kernels/cuda/profile.h"
+
 namespace engine {
 namespace {
 
@@ -34,6 +36,7 @@ CudaContext& cuda_context(int index) {
   CudaContext*& context = contexts[static_cast<size_t>(index)];
   if (context == nullptr) context = new CudaContext(index);
   ENGINE_CUDA(cudaSetDevice(index));
+  profile_by_nvtx();
   current = index;
   return *context;
 }
