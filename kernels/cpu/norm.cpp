@@ -111,11 +111,15 @@ const T* optional(const ConstView& view) {
 
 }  // namespace
 
-void layer_norm_forward(CpuContext& ctx, const LayerNorm& p, ConstView x, ConstView residual, ConstView w,
-                        ConstView bias, View y, View sum, View mean, View rstd) {
+void layer_norm_forward(CpuContext& ctx, const LayerNorm& p, const Dropout& d, ConstView step, ConstView x,
+                        ConstView residual, ConstView w, ConstView bias, View y, View sum, View mean, View rstd) {
+  if (d.probability > 0) {
+    dropout(ctx, d, step, x, sum);
+    return layer_norm_forward(ctx, p, {}, {}, sum, residual, w, bias, y, sum, mean, rstd);
+  }
   if (x.dtype == DType::bf16)
     return in_f32(
-        ctx, [&](auto... v) { layer_norm_forward(ctx, p, v...); }, x, residual, w, bias, y, sum, mean, rstd);
+        ctx, [&](auto... v) { layer_norm_forward(ctx, p, d, step, v...); }, x, residual, w, bias, y, sum, mean, rstd);
   const int64_t columns = x.shape[-1], rows = mean.elements();
   dispatch_float(x.dtype, [&]<class T>() {
     const T *in = x.as<T>(), *add = optional<T>(residual), *weight = w.as<T>(), *shift = bias.as<T>();
@@ -140,11 +144,16 @@ void layer_norm_forward(CpuContext& ctx, const LayerNorm& p, ConstView x, ConstV
   });
 }
 
-void layer_norm_backward(CpuContext& ctx, ConstView x, ConstView w, ConstView mean, ConstView rstd, ConstView dy,
-                         ConstView dsum, View dx, View dw, View dbias) {
+void layer_norm_backward(CpuContext& ctx, const Dropout& d, ConstView step, ConstView x, ConstView w, ConstView mean,
+                         ConstView rstd, ConstView dy, ConstView dsum, View dx, View dresidual, View dw, View dbias) {
+  if (d.probability > 0) {
+    layer_norm_backward(ctx, {}, {}, x, w, mean, rstd, dy, dsum, dresidual, {}, dw, dbias);
+    return dropout(ctx, d, step, dresidual, dx);
+  }
   if (x.dtype == DType::bf16)
     return in_f32(
-        ctx, [&](auto... v) { layer_norm_backward(ctx, v...); }, x, w, mean, rstd, dy, dsum, dx, dw, dbias);
+        ctx, [&](auto... v) { layer_norm_backward(ctx, d, step, v...); }, x, w, mean, rstd, dy, dsum, dx, dresidual, dw,
+        dbias);
   const int64_t columns = x.shape[-1], rows = mean.elements(), pieces = pieces_of(rows);
   dispatch_float(x.dtype, [&]<class T>() {
     const T *in = x.as<T>(), *weight = w.as<T>(), *means = mean.as<T>(), *rstds = rstd.as<T>(), *upstream = dy.as<T>();
@@ -168,27 +177,28 @@ void layer_norm_backward(CpuContext& ctx, ConstView x, ConstView w, ConstView me
   });
 }
 
-void batch_norm_forward_training(CpuContext& ctx, const BatchNorm& p, const Unary& f, ConstView x, ConstView residual,
-                                 ConstView w, ConstView bias, View y, View mean, View rstd, View running_mean,
-                                 View running_var) {
+void batch_norm_forward(CpuContext& ctx, const BatchNorm& p, const Unary& f, bool training, ConstView x,
+                        ConstView residual, ConstView w, ConstView bias, View y, View mean, View rstd,
+                        View running_mean, View running_var) {
   if (x.dtype == DType::bf16)
     return in_f32(
-        ctx, [&](auto... v) { batch_norm_forward_training(ctx, p, f, v...); }, x, residual, w, bias, y, mean, rstd,
+        ctx, [&](auto... v) { batch_norm_forward(ctx, p, f, training, v...); }, x, residual, w, bias, y, mean, rstd,
         running_mean, running_var);
   const int64_t channels = x.shape[-1], rows = x.elements() / channels;
   dispatch_float(x.dtype, [&]<class T>() {
     Scratch moments(ctx, static_cast<size_t>(2 * channels) * sizeof(double));
     auto *means = moments.as<double>(), *squares = means + channels;
-    channel_moments(ctx, rows, channels, x.as<T>(), means, squares);
+    if (training) channel_moments(ctx, rows, channels, x.as<T>(), means, squares);
     Scratch scales(ctx, static_cast<size_t>(channels) * sizeof(T));
     T *scale = scales.as<T>(), *m = mean.as<T>(), *s = rstd.as<T>();
     T *moving_mean = running_mean.as<T>(), *moving_var = running_var.as<T>();
     const auto count = static_cast<double>(rows);
     for (int64_t c = 0; c < channels; ++c) {
-      const double inverse = 1 / std::sqrt(squares[c] / count + p.eps);
-      m[c] = static_cast<T>(means[c]);
+      const double inverse = 1 / std::sqrt((training ? squares[c] / count : moving_var[c]) + p.eps);
+      m[c] = training ? static_cast<T>(means[c]) : moving_mean[c];
       s[c] = static_cast<T>(inverse);
       scale[c] = static_cast<T>(inverse * w.as<T>()[c]);
+      if (!training) continue;
       moving_mean[c] += static_cast<T>(p.momentum * (means[c] - moving_mean[c]));
       moving_var[c] += static_cast<T>(p.momentum * (squares[c] / (count - 1) - moving_var[c]));
     }
@@ -196,31 +206,16 @@ void batch_norm_forward_training(CpuContext& ctx, const BatchNorm& p, const Unar
   });
 }
 
-void batch_norm_forward_inference(CpuContext& ctx, const BatchNorm& p, const Unary& f, ConstView x, ConstView residual,
-                                  ConstView w, ConstView bias, ConstView running_mean, ConstView running_var, View y) {
+void batch_norm_backward(CpuContext& ctx, bool training, ConstView x, ConstView y, ConstView w, ConstView bias,
+                         ConstView mean, ConstView rstd, ConstView dy, View dx, View dresidual, View dw, View dbias) {
   if (x.dtype == DType::bf16)
     return in_f32(
-        ctx, [&](auto... v) { batch_norm_forward_inference(ctx, p, f, v...); }, x, residual, w, bias, running_mean,
-        running_var, y);
-  const int64_t channels = x.shape[-1], rows = x.elements() / channels;
-  dispatch_float(x.dtype, [&]<class T>() {
-    Scratch scales(ctx, static_cast<size_t>(channels) * sizeof(T));
-    T* scale = scales.as<T>();
-    for (int64_t c = 0; c < channels; ++c)
-      scale[c] = static_cast<T>(w.as<T>()[c] / std::sqrt(running_var.as<T>()[c] + p.eps));
-    apply_batch_norm(f, rows, channels, x.as<T>(), optional<T>(residual), running_mean.as<T>(), scale, bias.as<T>(),
-                     y.as<T>());
-  });
-}
-
-void batch_norm_backward(CpuContext& ctx, bool batch_statistics, ConstView x, ConstView w, ConstView mean,
-                         ConstView rstd, ConstView dy, View dx, View dw, View dbias) {
-  if (x.dtype == DType::bf16)
-    return in_f32(
-        ctx, [&](auto... v) { batch_norm_backward(ctx, batch_statistics, v...); }, x, w, mean, rstd, dy, dx, dw, dbias);
+        ctx, [&](auto... v) { batch_norm_backward(ctx, training, v...); }, x, y, w, bias, mean, rstd, dy, dx, dresidual,
+        dw, dbias);
   const int64_t channels = x.shape[-1], rows = x.elements() / channels, pieces = pieces_of(rows);
   dispatch_float(x.dtype, [&]<class T>() {
-    const T *in = x.as<T>(), *upstream = dy.as<T>(), *m = mean.as<T>(), *s = rstd.as<T>();
+    const T *in = x.as<T>(), *result = optional<T>(y), *m = mean.as<T>(), *s = rstd.as<T>();
+    T *out = dx.as<T>(), *before = dresidual.defined() ? dresidual.as<T>() : out;  // the gradient before relu
     // Sums of dy and of dy (x - mean) rstd, the gradients of bias and w.
     Scratch scratch(ctx, static_cast<size_t>(std::max<int64_t>(1, pieces) * 2 * channels) * sizeof(T));
     T* sums = scratch.as<T>();
@@ -228,21 +223,27 @@ void batch_norm_backward(CpuContext& ctx, bool batch_statistics, ConstView x, Co
     for_each_piece(rows, channels, [&](int64_t piece, int64_t first, int64_t last) {
       T *g = sums + piece * 2 * channels, *gx = g + channels;
       std::fill(g, g + 2 * channels, T(0));
-      for (int64_t r = first; r < last; ++r)
+      for (int64_t r = first; r < last; ++r) {
+        const T *upstream = dy.as<T>() + r * channels, *row = in + r * channels;
+        if (result) {
+#pragma omp simd
+          for (int64_t i = r * channels; i < (r + 1) * channels; ++i)
+            before[i] = dy.as<T>()[i] * (result[i] > 0 ? T(1) : T(0));
+          upstream = before + r * channels;
+        }
 #pragma omp simd
         for (int64_t c = 0; c < channels; ++c) {
-          const int64_t i = r * channels + c;
-          g[c] += upstream[i];
-          gx[c] += upstream[i] * ((in[i] - m[c]) * s[c]);
+          g[c] += upstream[c];
+          gx[c] += upstream[c] * ((row[c] - m[c]) * s[c]);
         }
+      }
     });
     add_pieces(pieces, 2 * channels, sums);
     std::copy(sums, sums + channels, dbias.as<T>());
     std::copy(sums + channels, sums + 2 * channels, dw.as<T>());
     // dx = w rstd (dy - mean(dy) - normalised mean(dy normalised)); constant statistics have no part in it.
-    const T share = batch_statistics ? 1 / static_cast<T>(rows) : T(0);
-    const T *g = sums, *gx = sums + channels, *weight = w.as<T>();
-    T* out = dx.as<T>();
+    const T share = training ? 1 / static_cast<T>(rows) : T(0);
+    const T *g = sums, *gx = sums + channels, *weight = w.as<T>(), *upstream = result ? before : dy.as<T>();
     parallel_for(rows, row_grain(channels), [&](int64_t begin, int64_t end) {
       for (int64_t r = begin; r < end; ++r)
 #pragma omp simd

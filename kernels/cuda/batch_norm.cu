@@ -1,6 +1,8 @@
-// Batch normalisation, channels-last. Traffic in bytes per element for f32 / bf16: forward_training 12 / 6 (x is read
-// for the statistics and again to be normalised), forward_inference 8 / 4, a residual 4 / 2 more, backward 20 / 10.
-// What the caches still hold the second time is less. Bound by memory.
+// Batch normalisation, channels-last. Traffic in bytes per element for f32 / bf16: forward in training 12 / 6 (x is
+// read for the statistics and again to be normalised), otherwise 8 / 4, a residual 4 / 2 more, relu nothing; backward
+// 20 / 10 (x and dy are read for the sums and again for dx), with relu the same: where its output was 0 is worked out
+// from x. With relu and a residual 28 / 14: the first pass reads y as well and writes dresidual, which the second reads
+// for dy. What the caches still hold the second time is less. Bound by memory.
 //
 // A block takes a piece of rows; each of its threads stays with one pack of channels and walks down the rows.
 #include "kernels/cuda/partial_sums.h"
@@ -41,10 +43,10 @@ struct Pieces : RowPacks<Element, kAligned> {
   __device__ int place() const { return static_cast<int>(threadIdx.x) / across; }
   __device__ int64_t first_row() const { return blockIdx.x * rows_per_block; }
   // Calls f with the offset of each of this thread's rows.
-  template <class F>
+  template <int kUnroll = kAligned ? 2 : 1, class F>  // of single elements there are too many
   __device__ void each_row(const F& f) const {
     const int64_t end = min(rows, first_row() + rows_per_block);
-#pragma unroll(kAligned ? 2 : 1)  // of single elements there are too many
+#pragma unroll(kUnroll)
     for (int64_t row = first_row() + place(); row < end; row += kThreads / across) f(row * columns);
   }
   // Joins what a column of threads holds into the values of the first: join(other) adds another thread's values.
@@ -187,55 +189,83 @@ __global__ void __launch_bounds__(kColumnThreads* kPieceThreads)
   move(running_var[channel], squares / (total - 1));
 }
 
-// y = f((x - mean) rstd w + bias + residual), rstd = `deviation`, or where that is the variance from it and eps.
-struct Apply {
-  const float *mean, *deviation, *w, *bias;
-  float eps;
-  bool is_variance, relu;
-};
+// y = f((x - mean) rstd w + bias + residual). With running statistics mean and rstd are theirs, and written as well.
 template <class P>
 __global__ void __launch_bounds__(kThreads)
-    apply_kernel(P pieces, Apply f, const typename P::T* x, const typename P::T* residual, typename P::T* y) {
+    apply_kernel(P pieces, bool relu, float eps, const typename P::T* x, const typename P::T* residual, const float* w,
+                 const float* bias, const float* running_mean, const float* running_var, float* mean, float* rstd,
+                 typename P::T* y) {
   constexpr int kCount = P::kCount;
   const int channel = pieces.channel();
   if (channel >= pieces.columns) return;
-  float mean[kCount], scale[kCount], bias[kCount], w[kCount];
-  pieces.load(f.mean, channel, mean);
-  pieces.load(f.deviation, channel, scale);
-  pieces.load(f.w, channel, w);
-  pieces.load(f.bias, channel, bias);
+  float m[kCount], scale[kCount], shift[kCount], weight[kCount];
+  pieces.load(running_mean ? running_mean : mean, channel, m);
+  pieces.load(running_var ? running_var : rstd, channel, scale);
+  pieces.load(w, channel, weight);
+  pieces.load(bias, channel, shift);
+  if (running_var) {
 #pragma unroll
-  for (int i = 0; i < kCount; ++i) scale[i] = w[i] * (f.is_variance ? 1 / sqrtf(scale[i] + f.eps) : scale[i]);
+    for (int i = 0; i < kCount; ++i) scale[i] = 1 / sqrtf(scale[i] + eps);
+    if (blockIdx.x == 0 && pieces.place() == 0) pieces.store(mean, channel, m), pieces.store(rstd, channel, scale);
+  }
+#pragma unroll
+  for (int i = 0; i < kCount; ++i) scale[i] *= weight[i];
   pieces.each_row([&](int64_t at) {
     float v[kCount], added[kCount] = {};
     pieces.load(x + at, channel, v);
     if (residual) pieces.load(residual + at, channel, added);
 #pragma unroll
     for (int i = 0; i < kCount; ++i) {
-      v[i] = fmaf(v[i] - mean[i], scale[i], bias[i]) + added[i];
-      if (f.relu && v[i] < 0) v[i] = 0;
+      v[i] = fmaf(v[i] - m[i], scale[i], shift[i]) + added[i];
+      if (relu && v[i] < 0) v[i] = 0;
     }
     pieces.store(y + at, channel, v);
   });
 }
 
-// A piece's sums of dy and of dy (x - mean) rstd, partial (pieces, 2, channels).
-template <class P>
-__global__ void __launch_bounds__(kThreads, 4)
-    backward_sums_kernel(P pieces, const typename P::T* x, const float* mean, const float* rstd,
-                         const typename P::T* dy, float* partial) {
+// relu's derivative where nothing was added before it, from x: what forward computed, rounded as there.
+template <class T>
+__device__ inline float relu_slope(float x, float mean, float scale, float bias) {
+  return to_f32(from_f32<T>(fmaf(x - mean, scale, bias))) > 0 ? 1.0f : 0.0f;
+}
+
+// Where backward finds out what relu has cut off, if there was one.
+enum class Relu : uint8_t { none, from_x, from_y };
+
+// A piece's sums of dy and of dy (x - mean) rstd, partial (pieces, 2, channels). With relu, of the gradient before it;
+// found from y, that is written to `before`.
+template <class P, Relu kRelu>
+__global__ void __launch_bounds__(kThreads, kRelu == Relu::none || P::kWhole ? 4 : 3)
+    backward_sums_kernel(P pieces, const typename P::T* x, const typename P::T* y, const float* w, const float* bias,
+                         const float* mean, const float* rstd, const typename P::T* dy, typename P::T* before,
+                         float* partial) {
   constexpr int kCount = P::kCount;
   const int channel = pieces.channel();
   const bool is_channel = channel < pieces.columns;
-  float sums[2 * kCount] = {}, m[kCount] = {};
+  float sums[2 * kCount] = {}, m[kCount] = {}, scale[kCount] = {}, shift[kCount];
   if (is_channel) {
     pieces.load(mean, channel, m);
-    pieces.each_row([&](int64_t at) {
+    if constexpr (kRelu == Relu::from_x) {
+      pieces.load(rstd, channel, scale);
+      pieces.load(w, channel, shift);
+#pragma unroll
+      for (int i = 0; i < kCount; ++i) scale[i] *= shift[i];
+      pieces.load(bias, channel, shift);
+    }
+    pieces.template each_row<kRelu == Relu::none && P::kWhole ? 2 : 1>([&](int64_t at) {
       float v[kCount], g[kCount];
       pieces.load(x + at, channel, v);
       pieces.load(dy + at, channel, g);
+      if constexpr (kRelu == Relu::from_y) {
+        float result[kCount];
+        pieces.load(y + at, channel, result);
+#pragma unroll
+        for (int i = 0; i < kCount; ++i) g[i] *= result[i] > 0 ? 1.0f : 0.0f;
+        pieces.store(before + at, channel, g);
+      }
 #pragma unroll
       for (int i = 0; i < kCount; ++i) {
+        if constexpr (kRelu == Relu::from_x) g[i] *= relu_slope<typename P::T>(v[i], m[i], scale[i], shift[i]);
         sums[i] += g[i];
         sums[kCount + i] = fmaf(g[i], v[i] - m[i], sums[kCount + i]);
       }
@@ -255,20 +285,22 @@ __global__ void __launch_bounds__(kThreads, 4)
   pieces.store(own + pieces.columns, channel, gx);
 }
 
-// dx = w rstd (dy - share dbias - (x - mean) rstd share dw)
-template <class P>
+// dx = w rstd (dy - share dbias - (x - mean) rstd share dw), dy being the gradient before relu or (kFromX) made so.
+template <class P, bool kFromX>
 __global__ void __launch_bounds__(kThreads)
-    backward_kernel(P pieces, float share, const typename P::T* x, const float* w, const float* mean, const float* rstd,
-                    const float* dw, const float* dbias, const typename P::T* dy, typename P::T* dx) {
+    backward_kernel(P pieces, float share, const typename P::T* x, const float* w, const float* bias, const float* mean,
+                    const float* rstd, const float* dw, const float* dbias, const typename P::T* dy,
+                    typename P::T* dx) {
   constexpr int kCount = P::kCount;
   const int channel = pieces.channel();
   if (channel >= pieces.columns) return;
-  float m[kCount], scale[kCount], slope[kCount], offset[kCount], s[kCount];
+  float m[kCount], scale[kCount], slope[kCount], offset[kCount], s[kCount], shift[kCount];
   pieces.load(mean, channel, m);
   pieces.load(rstd, channel, s);
   pieces.load(w, channel, scale);
   pieces.load(dw, channel, slope);
   pieces.load(dbias, channel, offset);
+  pieces.load(bias, channel, shift);
 #pragma unroll
   for (int i = 0; i < kCount; ++i) scale[i] *= s[i], slope[i] *= share * s[i], offset[i] *= share;
   pieces.each_row([&](int64_t at) {
@@ -276,69 +308,64 @@ __global__ void __launch_bounds__(kThreads)
     pieces.load(x + at, channel, v);
     pieces.load(dy + at, channel, g);
 #pragma unroll
-    for (int i = 0; i < kCount; ++i) v[i] = scale[i] * fmaf(m[i] - v[i], slope[i], g[i] - offset[i]);
+    for (int i = 0; i < kCount; ++i) {
+      if constexpr (kFromX) g[i] *= relu_slope<typename P::T>(v[i], m[i], scale[i], shift[i]);
+      v[i] = scale[i] * fmaf(m[i] - v[i], slope[i], g[i] - offset[i]);
+    }
     pieces.store(dx + at, channel, v);
   });
 }
 
-template <class P>
-void apply(CudaContext& ctx, const char* name, const Apply& f, const ConstView& x, const ConstView& residual,
-           const View& y) {
-  using T = typename P::T;
-  const P pieces = mapping_pieces<P>(x);
-  launch(ctx, name, apply_kernel<P>, pieces.grid(), kThreads, 0, pieces, f, x.as<T>(), optional<T>(residual),
-         y.as<T>());
-}
-
 }  // namespace
 
-void batch_norm_forward_training(CudaContext& ctx, const BatchNorm& p, const Unary& f, ConstView x, ConstView residual,
-                                 ConstView w, ConstView bias, View y, View mean, View rstd, View running_mean,
-                                 View running_var) {
-  const char* const name = "batch_norm_forward_training";
+void batch_norm_forward(CudaContext& ctx, const BatchNorm& p, const Unary& f, bool training, ConstView x,
+                        ConstView residual, ConstView w, ConstView bias, View y, View mean, View rstd,
+                        View running_mean, View running_var) {
+  const char* const name = "batch_norm_forward";
   const auto run = [&]<class P>() {
     using T = typename P::T;
-    const P pieces = reducing_pieces<P>(x);
-    const int64_t channels = x.shape[-1];
-    CudaScratch partial(ctx, static_cast<size_t>(pieces.count() * 2 * channels) * sizeof(float));
-    launch(ctx, name, moments_kernel<P>, pieces.grid(), kThreads, 0, pieces, x.as<T>(), partial.as<float>());
-    launch(ctx, name, statistics_kernel<T>, blocks_for(channels, kColumnThreads), kColumnThreads * kPieceThreads, 0,
-           pieces.rows, pieces.rows_per_block, pieces.count(), channels, p.eps, p.momentum, x.as<T>(),
-           partial.as<float>(), mean.as<float>(), rstd.as<float>(), running_mean.as<float>(), running_var.as<float>());
-    apply<P>(ctx, name,
-             {mean.as<float>(), rstd.as<float>(), w.as<float>(), bias.as<float>(), 0, false, f.op == Unary::relu}, x,
-             residual, y);
+    float *const means = mean.as<float>(), *const rstds = rstd.as<float>();
+    float *const moving_mean = running_mean.as<float>(), *const moving_var = running_var.as<float>();
+    if (training) {
+      const P pieces = reducing_pieces<P>(x);
+      CudaScratch partial(ctx, static_cast<size_t>(pieces.count() * 2 * pieces.columns) * sizeof(float));
+      launch(ctx, name, moments_kernel<P>, pieces.grid(), kThreads, 0, pieces, x.as<T>(), partial.as<float>());
+      launch(ctx, name, statistics_kernel<T>, blocks_for(pieces.columns, kColumnThreads),
+             kColumnThreads * kPieceThreads, 0, pieces.rows, pieces.rows_per_block, pieces.count(), pieces.columns,
+             p.eps, p.momentum, x.as<T>(), partial.as<float>(), means, rstds, moving_mean, moving_var);
+    }
+    const P pieces = mapping_pieces<P>(x);
+    launch(ctx, name, apply_kernel<P>, pieces.grid(), kThreads, 0, pieces, f.op == Unary::relu, p.eps, x.as<T>(),
+           optional<T>(residual), w.as<float>(), bias.as<float>(), training ? nullptr : moving_mean,
+           training ? nullptr : moving_var, means, rstds, y.as<T>());
   };
-  dispatch_pieces(x, run, residual, w, bias, y, mean, rstd);
+  dispatch_pieces(x, run, residual, w, bias, y, mean, rstd, running_mean, running_var);
 }
 
-void batch_norm_forward_inference(CudaContext& ctx, const BatchNorm& p, const Unary& f, ConstView x, ConstView residual,
-                                  ConstView w, ConstView bias, ConstView running_mean, ConstView running_var, View y) {
-  const auto run = [&]<class P>() {
-    apply<P>(ctx, "batch_norm_forward_inference",
-             {running_mean.as<float>(), running_var.as<float>(), w.as<float>(), bias.as<float>(),
-              static_cast<float>(p.eps), true, f.op == Unary::relu},
-             x, residual, y);
-  };
-  dispatch_pieces(x, run, residual, w, bias, running_mean, running_var, y);
-}
-
-void batch_norm_backward(CudaContext& ctx, bool batch_statistics, ConstView x, ConstView w, ConstView mean,
-                         ConstView rstd, ConstView dy, View dx, View dw, View dbias) {
+void batch_norm_backward(CudaContext& ctx, bool training, ConstView x, ConstView y, ConstView w, ConstView bias,
+                         ConstView mean, ConstView rstd, ConstView dy, View dx, View dresidual, View dw, View dbias) {
   const char* const name = "batch_norm_backward";
-  const auto run = [&]<class P>() {
+  const auto run = [&]<class P, Relu kRelu>() {
     using T = typename P::T;
     const P reducing = reducing_pieces<P>(x), mapping = mapping_pieces<P>(x);
-    const int64_t channels = x.shape[-1];
-    CudaScratch partial(ctx, static_cast<size_t>(reducing.count() * 2 * channels) * sizeof(float));
-    launch(ctx, name, backward_sums_kernel<P>, reducing.grid(), kThreads, 0, reducing, x.as<T>(), mean.as<float>(),
-           rstd.as<float>(), dy.as<T>(), partial.as<float>());
-    add_partial_sums(ctx, name, reducing.count(), channels, partial.as<float>(), dbias.as<float>(), dw.as<float>());
-    const float share = batch_statistics ? 1 / static_cast<float>(reducing.rows) : 0.0f;
-    launch(ctx, name, backward_kernel<P>, mapping.grid(), kThreads, 0, mapping, share, x.as<T>(), w.as<float>(),
-           mean.as<float>(), rstd.as<float>(), dw.as<float>(), dbias.as<float>(), dy.as<T>(), dx.as<T>());
+    CudaScratch partial(ctx, static_cast<size_t>(reducing.count() * 2 * reducing.columns) * sizeof(float));
+    launch(ctx, name, backward_sums_kernel<P, kRelu>, reducing.grid(), kThreads, 0, reducing, x.as<T>(), optional<T>(y),
+           w.as<float>(), bias.as<float>(), mean.as<float>(), rstd.as<float>(), dy.as<T>(), optional<T>(dresidual),
+           partial.as<float>());
+    add_partial_sums(ctx, name, reducing.count(), reducing.columns, partial.as<float>(), dbias.as<float>(),
+                     dw.as<float>());
+    const float share = training ? 1 / static_cast<float>(reducing.rows) : 0.0f;
+    launch(ctx, name, backward_kernel<P, kRelu == Relu::from_x>, mapping.grid(), kThreads, 0, mapping, share, x.as<T>(),
+           w.as<float>(), bias.as<float>(), mean.as<float>(), rstd.as<float>(), dw.as<float>(), dbias.as<float>(),
+           dresidual.defined() ? dresidual.as<T>() : dy.as<T>(), dx.as<T>());
   };
-  dispatch_pieces(x, run, w, mean, rstd, dy, dx, dw, dbias);
+  const auto with = [&]<Relu kRelu>() {
+    dispatch_pieces(
+        x, [&]<class P>() { run.template operator()<P, kRelu>(); }, y, w, bias, mean, rstd, dy, dx, dresidual, dw,
+        dbias);
+  };
+  if (!y.defined()) return with.template operator()<Relu::none>();
+  dresidual.defined() ? with.template operator()<Relu::from_y>() : with.template operator()<Relu::from_x>();
 }
 
 }  // namespace engine

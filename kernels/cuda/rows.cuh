@@ -22,6 +22,7 @@ template <class Element, bool kAligned>
 struct RowPacks {
   using T = Element;
   static constexpr int kCount = kLanes<T>;  // elements in a pack
+  static constexpr bool kWhole = kAligned;
 
   int columns;
 
