@@ -28,12 +28,6 @@ void check_residual(const char* name, const Tensor& x, const Tensor& residual) {
                x.shape(), " ", x.dtype(), " like x, got ", residual.shape(), " ", residual.dtype());
 }
 
-void check_layer_norm(const char* name, const Tensor& x, const Tensor& w, const Tensor& bias) {
-  check_input(name, x, 1, "(..., C)");
-  check_parameter(name, "w", x, w);
-  check_parameter(name, "bias", x, bias);
-}
-
 // Per-row statistics for x (..., C).
 Tensor row_statistics(const Tensor& x) {
   return Tensor::empty(x.shape().slice(0, x.rank() - 1), parameter_type(x), x.device());
@@ -56,45 +50,47 @@ void check_batch_norm(const Tensor& x, const Tensor& w, const Tensor& bias, cons
   ENGINE_CHECK(!training || x.elements() / x.size(-1) > 1,
                "batch_norm: training needs more than one value per channel, got x ", x.shape(),
                "; use a larger batch or the running statistics");
-  const bool identity = f.op == Unary::affine && f.alpha == 1.0 && f.beta == 0.0;
-  ENGINE_CHECK(identity || f.op == Unary::relu, "batch_norm: only relu or no activation can follow in the same kernel");
+  ENGINE_CHECK(is_identity(f) || f.op == Unary::relu,
+               "batch_norm: only relu or no activation can follow in the same kernel");
+}
+
+// {y, sum}, or without a residual {y}.
+std::vector<Tensor> normalize_rows(const char* name, const Tensor& x, const Tensor& residual, const Tensor& w,
+                                   const Tensor& bias, const LayerNorm& p, double dropout) {
+  check_input(name, x, 1, "(..., C)");
+  check_parameter(name, "w", x, w);
+  check_parameter(name, "bias", x, bias);
+  if (residual) check_residual(name, x, residual);
+  const DrawnDropout drop = draw_dropout(name, dropout, x.device());
+  const bool adds = residual.defined(), drops = dropout > 0;
+  const Tensor y = Tensor::empty_like(x), sum = adds ? Tensor::empty_like(x) : Tensor();
+  const Tensor mean = row_statistics(x), rstd = row_statistics(x);
+  on(x.device(),
+     [&](auto& ctx) { layer_norm_forward(ctx, p, drop.p, drop.step, x, residual, w, bias, y, sum, mean, rstd); });
+  return record(name, {x, residual, w, bias}, adds ? std::vector<Tensor>{y, sum} : std::vector<Tensor>{y},
+                [=, x = (adds ? sum : x).detach(), w = w.detach()](const Grads& dy) {
+                  const Tensor dsum = adds ? dy[1] : Tensor();
+                  if (!dy[0]) return Grads{drops ? drop(dsum) : dsum, dsum, {}, {}};
+                  const NormGrads g(x, w);
+                  const Tensor dresidual = drops ? Tensor::empty_like(x) : Tensor();
+                  on(x.device(), [&](auto& ctx) {
+                    layer_norm_backward(ctx, drop.p, drop.step, x, w, mean, rstd, dy[0], dsum, g.dx, dresidual, g.dw,
+                                        g.dbias);
+                  });
+                  return Grads{g.dx, drops || !adds ? dresidual : g.dx, g.dw, g.dbias};
+                });
 }
 
 }  // namespace
 
 Tensor layer_norm(const Tensor& x, const Tensor& w, const Tensor& bias, const LayerNorm& p) {
-  check_layer_norm("layer_norm", x, w, bias);
-  const Tensor y = Tensor::empty_like(x), mean = row_statistics(x), rstd = row_statistics(x), none;
-  on(x.device(), [&](auto& ctx) { layer_norm_forward(ctx, p, {}, none, x, none, w, bias, y, none, mean, rstd); });
-  return record("layer_norm", {x, w, bias}, y, [=, x = x.detach(), w = w.detach()](const Grads& dy) {
-    const NormGrads g(x, w);
-    on(x.device(), [&](auto& ctx) {
-      layer_norm_backward(ctx, {}, none, x, w, mean, rstd, dy[0], none, g.dx, none, g.dw, g.dbias);
-    });
-    return Grads{g.dx, g.dw, g.dbias};
-  });
+  return normalize_rows("layer_norm", x, {}, w, bias, p, 0)[0];
 }
 
 std::vector<Tensor> residual_layer_norm(const Tensor& x, const Tensor& residual, const Tensor& w, const Tensor& bias,
                                         const LayerNorm& p, double dropout) {
-  const char* const name = "residual_layer_norm";
-  check_layer_norm(name, x, w, bias);
-  check_residual(name, x, residual);
-  const DrawnDropout drop = draw_dropout(name, dropout, x.device());
-  const Tensor y = Tensor::empty_like(x), sum = Tensor::empty_like(x);
-  const Tensor mean = row_statistics(x), rstd = row_statistics(x);
-  on(x.device(),
-     [&](auto& ctx) { layer_norm_forward(ctx, p, drop.p, drop.step, x, residual, w, bias, y, sum, mean, rstd); });
-  return record(name, {x, residual, w, bias}, {y, sum}, [=, sum = sum.detach(), w = w.detach()](const Grads& dy) {
-    const bool drops = drop.p.probability > 0;
-    if (!dy[0]) return Grads{drops ? drop(dy[1]) : dy[1], dy[1], {}, {}};
-    const NormGrads g(sum, w);
-    const Tensor dresidual = drops ? Tensor::empty_like(sum) : Tensor();
-    on(sum.device(), [&](auto& ctx) {
-      layer_norm_backward(ctx, drop.p, drop.step, sum, w, mean, rstd, dy[0], dy[1], g.dx, dresidual, g.dw, g.dbias);
-    });
-    return Grads{g.dx, drops ? dresidual : g.dx, g.dw, g.dbias};
-  });
+  ENGINE_CHECK(residual.defined(), "residual_layer_norm: the residual is missing");
+  return normalize_rows("residual_layer_norm", x, residual, w, bias, p, dropout);
 }
 
 Tensor batch_norm(const Tensor& x, const Tensor& w, const Tensor& bias, const Tensor& running_mean,

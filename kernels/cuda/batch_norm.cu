@@ -22,16 +22,16 @@ struct Pieces : RowPacks<Element, kAligned> {
   int64_t rows, rows_per_block;
   int across, tiles;  // threads of a block, and blocks, side by side
 
-  // In about `blocks` blocks, whose threads take between `least` and `most` rows each. They are numbers of the shape,
-  // not of the device, because the order of additions depends on them.
-  Pieces(int64_t row_count, int64_t channels, int64_t blocks, int64_t least, int64_t most)
-      : RowPacks<Element, kAligned>{static_cast<int>(channels)}, rows(row_count) {
-    const auto packs = static_cast<unsigned>((channels + kCount - 1) / kCount);
+  // In four blocks of 256 threads for each of 132 multiprocessors, all at work at once, but with between `least` and
+  // `most` rows for each thread. They are numbers of the shape, not of the device, because the order of additions
+  // depends on them.
+  Pieces(const ConstView& x, int64_t least, int64_t most)
+      : RowPacks<Element, kAligned>{static_cast<int>(x.shape[-1])}, rows(x.elements() / columns) {
+    const auto packs = static_cast<unsigned>((columns + kCount - 1) / kCount);
     across = static_cast<int>(std::min(std::bit_ceil(packs), unsigned{kWarp}));
     tiles = static_cast<int>(blocks_for(packs, across));
-    const int64_t down = kThreads / across, in_a_column = std::max<int64_t>(1, blocks / tiles);
-    const int64_t each = (rows + in_a_column * down - 1) / (in_a_column * down);
-    rows_per_block = down * std::clamp(each, least, most);
+    const int64_t down = kThreads / across, threads = std::max(1, 4 * 132 / tiles) * down;
+    rows_per_block = down * std::clamp((rows + threads - 1) / threads, least, most);
   }
   int64_t count() const { return blocks_for(rows, rows_per_block); }
   dim3 grid() const { return dim3(static_cast<unsigned>(count()), static_cast<unsigned>(tiles)); }
@@ -78,16 +78,8 @@ void dispatch_pieces(const ConstView& x, const F& f, const Views&... others) {
   });
 }
 
-// Four blocks of 256 threads for each of 132 multiprocessors, all at work at once.
-template <class P>
-P reducing_pieces(const ConstView& x) {
-  return P(x.elements() / x.shape[-1], x.shape[-1], 4 * 132, 4, std::numeric_limits<int32_t>::max());
-}
-// As many blocks for short inputs, many small ones for long ones.
-template <class P>
-P mapping_pieces(const ConstView& x) {
-  return P(x.elements() / x.shape[-1], x.shape[-1], 4 * 132, 1, 16);
-}
+// Rows for each thread: for sums, and for what is element by element, where many small blocks do no harm.
+constexpr int64_t kFewestSummed = 4, kMostSummed = std::numeric_limits<int32_t>::max(), kMostMapped = 16;
 
 // A piece's moments of each channel, partial (pieces, 2, channels): the mean's difference from the piece's first row,
 // which keeps the digits where a mean is far from 0, and the sum of squared differences from the mean. A thread follows
@@ -127,12 +119,9 @@ __global__ void __launch_bounds__(kThreads, 4) moments_kernel(P pieces, const ty
     }
   });
   if (!is_channel || pieces.place() > 0) return;
-  float means[kCount], squares[kCount];
-#pragma unroll
-  for (int i = 0; i < kCount; ++i) means[i] = mean[i], squares[i] = square[i];
   float* const own = partial + int64_t{blockIdx.x} * 2 * pieces.columns;
-  pieces.store(own, channel, means);
-  pieces.store(own + pieces.columns, channel, squares);
+  pieces.store(own, channel, mean);
+  pieces.store(own + pieces.columns, channel, square);
 }
 
 constexpr int kColumnThreads = 32, kPieceThreads = 32;
@@ -154,19 +143,16 @@ __device__ inline double column_sum(double value) {
 // Joins the pieces' moments in double; kPieceThreads threads share a channel.
 template <class T>
 __global__ void __launch_bounds__(kColumnThreads* kPieceThreads)
-    statistics_kernel(int64_t rows, int64_t rows_per_piece, int64_t pieces, int channels, double eps, double momentum,
+    statistics_kernel(int64_t rows, int64_t per_piece, int64_t pieces, int channels, double eps, double momentum,
                       const T* x, const float* partial, float* mean, float* rstd, float* running_mean,
                       float* running_var) {
   const int place = static_cast<int>(threadIdx.x) / kColumnThreads;
   const int channel = static_cast<int>(blockIdx.x) * kColumnThreads + static_cast<int>(threadIdx.x) % kColumnThreads;
   const bool is_channel = channel < channels;
   const auto total = static_cast<double>(rows);
-  const auto rows_in = [&](int64_t piece) {
-    return static_cast<double>(min(rows_per_piece, rows - piece * rows_per_piece));
-  };
+  const auto rows_in = [&](int64_t piece) { return static_cast<double>(min(per_piece, rows - piece * per_piece)); };
   const auto mean_of = [&](int64_t piece) {
-    return static_cast<double>(to_f32(x[piece * rows_per_piece * channels + channel])) +
-           static_cast<double>(partial[2 * piece * channels + channel]);
+    return double{to_f32(x[piece * per_piece * channels + channel])} + double{partial[2 * piece * channels + channel]};
   };
   double sum = 0, squares = 0;
   if (is_channel)
@@ -223,10 +209,10 @@ __global__ void __launch_bounds__(kThreads)
   });
 }
 
-// relu's derivative where nothing was added before it, from x: what forward computed, rounded as there.
+// Forward's output where nothing was added, to the bit.
 template <class T>
-__device__ inline float relu_slope(float x, float mean, float scale, float bias) {
-  return to_f32(from_f32<T>(fmaf(x - mean, scale, bias))) > 0 ? 1.0f : 0.0f;
+__device__ inline float output(float x, float mean, float scale, float bias) {
+  return to_f32(from_f32<T>(fmaf(x - mean, scale, bias)));
 }
 
 // Where backward finds out what relu has cut off, if there was one.
@@ -245,30 +231,24 @@ __global__ void __launch_bounds__(kThreads, kRelu == Relu::none || P::kWhole ? 4
   float sums[2 * kCount] = {}, m[kCount] = {}, scale[kCount] = {}, shift[kCount];
   if (is_channel) {
     pieces.load(mean, channel, m);
-    if constexpr (kRelu == Relu::from_x) {
-      pieces.load(rstd, channel, scale);
-      pieces.load(w, channel, shift);
+    pieces.load(rstd, channel, scale);
+    pieces.load(w, channel, shift);
 #pragma unroll
-      for (int i = 0; i < kCount; ++i) scale[i] *= shift[i];
-      pieces.load(bias, channel, shift);
-    }
+    for (int i = 0; i < kCount; ++i) scale[i] *= shift[i];
+    pieces.load(bias, channel, shift);
     pieces.template each_row<kRelu == Relu::none && P::kWhole ? 2 : 1>([&](int64_t at) {
-      float v[kCount], g[kCount];
+      float v[kCount], g[kCount], result[kCount];
       pieces.load(x + at, channel, v);
       pieces.load(dy + at, channel, g);
-      if constexpr (kRelu == Relu::from_y) {
-        float result[kCount];
-        pieces.load(y + at, channel, result);
-#pragma unroll
-        for (int i = 0; i < kCount; ++i) g[i] *= result[i] > 0 ? 1.0f : 0.0f;
-        pieces.store(before + at, channel, g);
-      }
+      if constexpr (kRelu == Relu::from_y) pieces.load(y + at, channel, result);
 #pragma unroll
       for (int i = 0; i < kCount; ++i) {
-        if constexpr (kRelu == Relu::from_x) g[i] *= relu_slope<typename P::T>(v[i], m[i], scale[i], shift[i]);
+        if constexpr (kRelu == Relu::from_x) result[i] = output<typename P::T>(v[i], m[i], scale[i], shift[i]);
+        if constexpr (kRelu != Relu::none) g[i] *= result[i] > 0 ? 1.0f : 0.0f;
         sums[i] += g[i];
         sums[kCount + i] = fmaf(g[i], v[i] - m[i], sums[kCount + i]);
       }
+      if constexpr (kRelu == Relu::from_y) pieces.store(before + at, channel, g);
     });
   }
   pieces.join_column(sums, [&](const float(&other)[2 * kCount]) {
@@ -276,13 +256,12 @@ __global__ void __launch_bounds__(kThreads, kRelu == Relu::none || P::kWhole ? 4
     for (int i = 0; i < 2 * kCount; ++i) sums[i] += other[i];
   });
   if (!is_channel || pieces.place() > 0) return;
-  float g[kCount], gx[kCount];
-  pieces.load(rstd, channel, gx);
+  pieces.load(rstd, channel, scale);
 #pragma unroll
-  for (int i = 0; i < kCount; ++i) g[i] = sums[i], gx[i] *= sums[kCount + i];
+  for (int i = 0; i < kCount; ++i) sums[kCount + i] *= scale[i];
   float* const own = partial + int64_t{blockIdx.x} * 2 * pieces.columns;
-  pieces.store(own, channel, g);
-  pieces.store(own + pieces.columns, channel, gx);
+  pieces.store(own, channel, sums);
+  pieces.store(own + pieces.columns, channel, sums + kCount);
 }
 
 // dx = w rstd (dy - share dbias - (x - mean) rstd share dw), dy being the gradient before relu or (kFromX) made so.
@@ -309,7 +288,7 @@ __global__ void __launch_bounds__(kThreads)
     pieces.load(dy + at, channel, g);
 #pragma unroll
     for (int i = 0; i < kCount; ++i) {
-      if constexpr (kFromX) g[i] *= relu_slope<typename P::T>(v[i], m[i], scale[i], shift[i]);
+      if (kFromX) g[i] *= output<typename P::T>(v[i], m[i], scale[i], shift[i]) > 0 ? 1.0f : 0.0f;
       v[i] = scale[i] * fmaf(m[i] - v[i], slope[i], g[i] - offset[i]);
     }
     pieces.store(dx + at, channel, v);
@@ -327,14 +306,14 @@ void batch_norm_forward(CudaContext& ctx, const BatchNorm& p, const Unary& f, bo
     float *const means = mean.as<float>(), *const rstds = rstd.as<float>();
     float *const moving_mean = running_mean.as<float>(), *const moving_var = running_var.as<float>();
     if (training) {
-      const P pieces = reducing_pieces<P>(x);
+      const P pieces(x, kFewestSummed, kMostSummed);
       CudaScratch partial(ctx, static_cast<size_t>(pieces.count() * 2 * pieces.columns) * sizeof(float));
       launch(ctx, name, moments_kernel<P>, pieces.grid(), kThreads, 0, pieces, x.as<T>(), partial.as<float>());
       launch(ctx, name, statistics_kernel<T>, blocks_for(pieces.columns, kColumnThreads),
              kColumnThreads * kPieceThreads, 0, pieces.rows, pieces.rows_per_block, pieces.count(), pieces.columns,
              p.eps, p.momentum, x.as<T>(), partial.as<float>(), means, rstds, moving_mean, moving_var);
     }
-    const P pieces = mapping_pieces<P>(x);
+    const P pieces(x, 1, kMostMapped);
     launch(ctx, name, apply_kernel<P>, pieces.grid(), kThreads, 0, pieces, f.op == Unary::relu, p.eps, x.as<T>(),
            optional<T>(residual), w.as<float>(), bias.as<float>(), training ? nullptr : moving_mean,
            training ? nullptr : moving_var, means, rstds, y.as<T>());
@@ -345,27 +324,25 @@ void batch_norm_forward(CudaContext& ctx, const BatchNorm& p, const Unary& f, bo
 void batch_norm_backward(CudaContext& ctx, bool training, ConstView x, ConstView y, ConstView w, ConstView bias,
                          ConstView mean, ConstView rstd, ConstView dy, View dx, View dresidual, View dw, View dbias) {
   const char* const name = "batch_norm_backward";
-  const auto run = [&]<class P, Relu kRelu>() {
-    using T = typename P::T;
-    const P reducing = reducing_pieces<P>(x), mapping = mapping_pieces<P>(x);
-    CudaScratch partial(ctx, static_cast<size_t>(reducing.count() * 2 * reducing.columns) * sizeof(float));
-    launch(ctx, name, backward_sums_kernel<P, kRelu>, reducing.grid(), kThreads, 0, reducing, x.as<T>(), optional<T>(y),
-           w.as<float>(), bias.as<float>(), mean.as<float>(), rstd.as<float>(), dy.as<T>(), optional<T>(dresidual),
-           partial.as<float>());
-    add_partial_sums(ctx, name, reducing.count(), reducing.columns, partial.as<float>(), dbias.as<float>(),
-                     dw.as<float>());
-    const float share = training ? 1 / static_cast<float>(reducing.rows) : 0.0f;
-    launch(ctx, name, backward_kernel<P, kRelu == Relu::from_x>, mapping.grid(), kThreads, 0, mapping, share, x.as<T>(),
-           w.as<float>(), bias.as<float>(), mean.as<float>(), rstd.as<float>(), dw.as<float>(), dbias.as<float>(),
-           dresidual.defined() ? dresidual.as<T>() : dy.as<T>(), dx.as<T>());
+  const auto run = [&]<Relu kRelu>() {
+    const auto launch_all = [&]<class P>() {
+      using T = typename P::T;
+      const P reducing(x, kFewestSummed, kMostSummed), mapping(x, 1, kMostMapped);
+      CudaScratch partial(ctx, static_cast<size_t>(reducing.count() * 2 * reducing.columns) * sizeof(float));
+      launch(ctx, name, backward_sums_kernel<P, kRelu>, reducing.grid(), kThreads, 0, reducing, x.as<T>(),
+             optional<T>(y), w.as<float>(), bias.as<float>(), mean.as<float>(), rstd.as<float>(), dy.as<T>(),
+             optional<T>(dresidual), partial.as<float>());
+      add_partial_sums(ctx, name, reducing.count(), reducing.columns, partial.as<float>(), dbias.as<float>(),
+                       dw.as<float>());
+      const float share = training ? 1 / static_cast<float>(reducing.rows) : 0.0f;
+      launch(ctx, name, backward_kernel<P, kRelu == Relu::from_x>, mapping.grid(), kThreads, 0, mapping, share,
+             x.as<T>(), w.as<float>(), bias.as<float>(), mean.as<float>(), rstd.as<float>(), dw.as<float>(),
+             dbias.as<float>(), dresidual.defined() ? dresidual.as<T>() : dy.as<T>(), dx.as<T>());
+    };
+    dispatch_pieces(x, launch_all, y, w, bias, mean, rstd, dy, dx, dresidual, dw, dbias);
   };
-  const auto with = [&]<Relu kRelu>() {
-    dispatch_pieces(
-        x, [&]<class P>() { run.template operator()<P, kRelu>(); }, y, w, bias, mean, rstd, dy, dx, dresidual, dw,
-        dbias);
-  };
-  if (!y.defined()) return with.template operator()<Relu::none>();
-  dresidual.defined() ? with.template operator()<Relu::from_y>() : with.template operator()<Relu::from_x>();
+  if (!y.defined()) return run.template operator()<Relu::none>();
+  dresidual.defined() ? run.template operator()<Relu::from_y>() : run.template operator()<Relu::from_x>();
 }
 
 }  // namespace engine

@@ -16,13 +16,6 @@ struct DropoutMask {
   float scale;
   const int64_t* step;
 
-  DropoutMask(const Dropout& p, const ConstView& now)
-      : key(p.key),
-        stream(p.stream),
-        threshold(static_cast<uint32_t>(std::ceil(p.probability * 0x1p24))),
-        scale(static_cast<float>(1 / (1 - p.probability))),
-        step(optional<int64_t>(now)) {}
-
   // Drops from the kCount elements from index `first` on, values of T that stay such. kWhole: `first` is a multiple of
   // 4 (or kCount).
   template <class T, bool kWhole, int kCount>
@@ -45,5 +38,10 @@ struct DropoutMask {
       values[i] = kept >> i & 1 ? to_f32(from_f32<T>(__fmul_rn(values[i], scale))) : 0.0f;
   }
 };
+
+inline DropoutMask mask_of(const Dropout& p, const ConstView& step) {
+  return {p.key, p.stream, static_cast<uint32_t>(std::ceil(p.probability * 0x1p24)),
+          static_cast<float>(1 / (1 - p.probability)), optional<int64_t>(step)};
+}
 
 }  // namespace engine
