@@ -242,6 +242,10 @@ std::vector<BadCall> refused() {
            [=] {
              residual_layer_norm(t({2, 4}), t({4}), t({4}), t({4}));
            }},
+          {"residual_layer_norm", "the residual is missing",
+           [=] {
+             residual_layer_norm(t({2, 4}), {}, t({4}), t({4}));
+           }},
           {"residual_layer_norm", "at least 0 and less than 1, got 1",
            [=] {
              residual_layer_norm(t({2, 4}), t({2, 4}), t({4}), t({4}), {}, 1.0);

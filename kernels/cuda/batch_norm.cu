@@ -219,7 +219,8 @@ __device__ inline float output(float x, float mean, float scale, float bias) {
 enum class Relu : uint8_t { none, from_x, from_y };
 
 // A piece's sums of dy and of dy (x - mean) rstd, partial (pieces, 2, channels). With relu, of the gradient before it;
-// found from y, that is written to `before`.
+// found from y, that is written to `before`. What relu needs takes the registers of a second row at a time, and of the
+// fourth block where packs are not whole.
 template <class P, Relu kRelu>
 __global__ void __launch_bounds__(kThreads, kRelu == Relu::none || P::kWhole ? 4 : 3)
     backward_sums_kernel(P pieces, const typename P::T* x, const typename P::T* y, const float* w, const float* bias,
@@ -264,7 +265,7 @@ __global__ void __launch_bounds__(kThreads, kRelu == Relu::none || P::kWhole ? 4
   pieces.store(own + pieces.columns, channel, sums + kCount);
 }
 
-// dx = w rstd (dy - share dbias - (x - mean) rstd share dw), dy being the gradient before relu or (kFromX) made so.
+// dx = w rstd (dy - share dbias - (x - mean) rstd share dw). kFromX: dy is relu's, and cut off here as for the sums.
 template <class P, bool kFromX>
 __global__ void __launch_bounds__(kThreads)
     backward_kernel(P pieces, float share, const typename P::T* x, const float* w, const float* bias, const float* mean,
