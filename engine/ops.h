@@ -77,9 +77,9 @@ Tensor global_average_pool(const Tensor& x);  // (N, ..., C) -> (N, C)
 // ---- normalisation (kernels/norm.h) ----
 // Over the innermost axis: x (..., C), w and bias (C).
 Tensor layer_norm(const Tensor& x, const Tensor& w, const Tensor& bias, const LayerNorm& p = {});
-// {layer_norm(x + residual), x + residual} in one pass.
+// {layer_norm(sum), sum} in one pass, sum = dropout(x) + residual: op dropout with this probability, to the bit.
 std::vector<Tensor> residual_layer_norm(const Tensor& x, const Tensor& residual, const Tensor& w, const Tensor& bias,
-                                        const LayerNorm& p = {});
+                                        const LayerNorm& p = {}, double dropout = 0);
 // f(batch_norm(x) + residual): x (N, ..., C), residual of x's shape or undefined, f: affine (none) or relu. Training:
 // by the statistics of the batch, and running_mean and running_var (C, f32 or x's f64; no gradient) move towards them.
 // Otherwise by the running statistics.

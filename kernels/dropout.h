@@ -7,7 +7,7 @@
 namespace engine {
 
 struct Dropout {
-  double probability = 0.5;  // 0 <= p < 1
+  double probability = 0;  // 0 <= p < 1
   uint64_t key = 0;
   uint32_t stream = 0;
 };

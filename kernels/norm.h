@@ -1,7 +1,7 @@
 // Normalisation. Statistics, weights and their gradients are f32 where x is bf16, else of x's type.
 #pragma once
 
-#include "kernels/context.h"
+#include "kernels/dropout.h"
 #include "kernels/pointwise.h"
 
 namespace engine {
@@ -12,19 +12,21 @@ struct LayerNorm {
   double eps = 1e-5;
 };
 
-// w, bias (C); mean, rstd (rows). With `residual` (x's shape): x + residual is normalised, and written to `sum` as
-// well; both are undefined without.
-void layer_norm_forward(CpuContext& ctx, const LayerNorm& p, ConstView x, ConstView residual, ConstView w,
-                        ConstView bias, View y, View sum, View mean, View rstd);
-void layer_norm_forward(CudaContext& ctx, const LayerNorm& p, ConstView x, ConstView residual, ConstView w,
-                        ConstView bias, View y, View sum, View mean, View rstd);
+// w, bias (C); mean, rstd (rows). With `residual` (x's shape): dropout(x) + residual (kernels/dropout.h) is normalised,
+// and written to `sum` as well; without one both are undefined, and so is `step` where the probability is 0. What is
+// dropped is rounded to x's type before it is added: fused or not, the bits are the same.
+void layer_norm_forward(CpuContext& ctx, const LayerNorm& p, const Dropout& d, ConstView step, ConstView x,
+                        ConstView residual, ConstView w, ConstView bias, View y, View sum, View mean, View rstd);
+void layer_norm_forward(CudaContext& ctx, const LayerNorm& p, const Dropout& d, ConstView step, ConstView x,
+                        ConstView residual, ConstView w, ConstView bias, View y, View sum, View mean, View rstd);
 
-// x: what was normalised. dsum: a further gradient of x that is added into dx, or undefined. dx, dw, dbias are
-// assigned.
-void layer_norm_backward(CpuContext& ctx, ConstView x, ConstView w, ConstView mean, ConstView rstd, ConstView dy,
-                         ConstView dsum, View dx, View dw, View dbias);
-void layer_norm_backward(CudaContext& ctx, ConstView x, ConstView w, ConstView mean, ConstView rstd, ConstView dy,
-                         ConstView dsum, View dx, View dw, View dbias);
+// x: what was normalised. dsum: a further gradient of x that is added into its gradient, or undefined. Without dropout
+// (probability 0) dx is the gradient of x, and dresidual undefined; with it dresidual is, and dx what dropout makes of
+// dresidual. dx, dresidual, dw, dbias are assigned.
+void layer_norm_backward(CpuContext& ctx, const Dropout& d, ConstView step, ConstView x, ConstView w, ConstView mean,
+                         ConstView rstd, ConstView dy, ConstView dsum, View dx, View dresidual, View dw, View dbias);
+void layer_norm_backward(CudaContext& ctx, const Dropout& d, ConstView step, ConstView x, ConstView w, ConstView mean,
+                         ConstView rstd, ConstView dy, ConstView dsum, View dx, View dresidual, View dw, View dbias);
 
 // Batch normalisation (Ioffe and Szegedy, arXiv 1502.03167) per channel of x (N, ..., C), count = elements / C:
 //   y = f( (x - mean) rstd w + bias + residual ).
@@ -35,26 +37,22 @@ struct BatchNorm {
   double momentum = 0.1;
 };
 
-// Training: mean and rstd (C) of the batch are computed and written, running_mean and running_var (C) are updated in
-// place. residual may be undefined. f: affine with alpha 1 and beta 0 (nothing), or relu.
-void batch_norm_forward_training(CpuContext& ctx, const BatchNorm& p, const Unary& f, ConstView x, ConstView residual,
-                                 ConstView w, ConstView bias, View y, View mean, View rstd, View running_mean,
-                                 View running_var);
-void batch_norm_forward_training(CudaContext& ctx, const BatchNorm& p, const Unary& f, ConstView x, ConstView residual,
-                                 ConstView w, ConstView bias, View y, View mean, View rstd, View running_mean,
-                                 View running_var);
+// f: affine with alpha 1 and beta 0 (nothing), or relu. residual may be undefined. mean and rstd (C) are assigned what
+// normalises x: in training the batch's, to which running_mean and running_var (C) are moved in place; otherwise what
+// these two say (where there are rows: without any, nothing is normalised).
+void batch_norm_forward(CpuContext& ctx, const BatchNorm& p, const Unary& f, bool training, ConstView x,
+                        ConstView residual, ConstView w, ConstView bias, View y, View mean, View rstd,
+                        View running_mean, View running_var);
+void batch_norm_forward(CudaContext& ctx, const BatchNorm& p, const Unary& f, bool training, ConstView x,
+                        ConstView residual, ConstView w, ConstView bias, View y, View mean, View rstd,
+                        View running_mean, View running_var);
 
-// Evaluation: by the running statistics.
-void batch_norm_forward_inference(CpuContext& ctx, const BatchNorm& p, const Unary& f, ConstView x, ConstView residual,
-                                  ConstView w, ConstView bias, ConstView running_mean, ConstView running_var, View y);
-void batch_norm_forward_inference(CudaContext& ctx, const BatchNorm& p, const Unary& f, ConstView x, ConstView residual,
-                                  ConstView w, ConstView bias, ConstView running_mean, ConstView running_var, View y);
-
-// dy: the gradient before f, that is of (x - mean) rstd w + bias + residual (so it is the residual's gradient as well).
-// batch_statistics: mean and rstd were computed from x (training) and depend on it; otherwise they are constants.
-void batch_norm_backward(CpuContext& ctx, bool batch_statistics, ConstView x, ConstView w, ConstView mean,
-                         ConstView rstd, ConstView dy, View dx, View dw, View dbias);
-void batch_norm_backward(CudaContext& ctx, bool batch_statistics, ConstView x, ConstView w, ConstView mean,
-                         ConstView rstd, ConstView dy, View dx, View dw, View dbias);
+// y: of forward where f was relu, else undefined. dresidual: defined where f was relu and there was a residual, which
+// then gets its gradient (without relu that is dy). training: mean and rstd depend on x; otherwise they are constants.
+// dx, dresidual, dw, dbias are assigned.
+void batch_norm_backward(CpuContext& ctx, bool training, ConstView x, ConstView y, ConstView w, ConstView bias,
+                         ConstView mean, ConstView rstd, ConstView dy, View dx, View dresidual, View dw, View dbias);
+void batch_norm_backward(CudaContext& ctx, bool training, ConstView x, ConstView y, ConstView w, ConstView bias,
+                         ConstView mean, ConstView rstd, ConstView dy, View dx, View dresidual, View dw, View dbias);
 
 }  // namespace engine

@@ -1,5 +1,8 @@
 #include <cmath>
 
+#include "engine/random.h"
+#include "kernels/dropout.h"
+#include "kernels/philox.h"
 #include "tests/op_cases.h"
 
 namespace engine::test {
@@ -39,16 +42,35 @@ OpCase layer_norm_case(const Shape& shape, double eps = 1e-5) {
           .f32_grad = kGradBound};
 }
 
-OpCase residual_case(const Shape& shape) {
+constexpr uint64_t kSeed = 0xfedcba9876543210u;
+constexpr int64_t kStep = 0x300000005;
+
+// Without the elements that the first op of a pass drops, word by word (kernels/dropout.h).
+Tensor dropped_reference(const Tensor& input, double probability) {
+  const Array x(input), y(input.shape());
+  for (int64_t i = 0; i < x.elements(); ++i) {
+    const auto words = philox(kSeed ^ kDropoutKey, {static_cast<uint32_t>(i / 4), 5, 3, 0});
+    const double u = static_cast<double>(words[static_cast<size_t>(i % 4)] >> 8) / 16777216.0;
+    y.flat(i) = u < probability ? 0.0 : x.flat(i) / (1 - probability);
+  }
+  return y.tensor;
+}
+
+OpCase residual_case(const Shape& shape, double dropout = 0) {
   const Shape channels{shape[-1]};
   return {
       .op = "residual_layer_norm",
-      .what = concat(shape),
+      .what = dropout > 0 ? concat(shape, " dropout ", dropout) : concat(shape),
       .inputs = {{shape}, {shape}, {.shape = channels, .statistics = true}, {.shape = channels, .statistics = true}},
-      .run = [](const Tensors& in) { return residual_layer_norm(in[0], in[1], in[2], in[3]); },
+      .run =
+          [=](const Tensors& in) {
+            StepRandom::current().set_seed(kSeed);
+            StepRandom::current().begin_step(Tensor::from<int64_t>({kStep}).to(in[0].device()));
+            return residual_layer_norm(in[0], in[1], in[2], in[3], {}, dropout);
+          },
       .reference =
-          [](const Tensors& in) {
-            const Tensor sum = sum_reference(in[0], in[1]);
+          [=](const Tensors& in) {
+            const Tensor sum = sum_reference(dropout > 0 ? dropped_reference(in[0], dropout) : in[0], in[1]);
             return Tensors{layer_norm_reference(sum, in[2], in[3], 1e-5), sum};
           },
       .f32 = kLayerNormBound,
@@ -161,6 +183,8 @@ std::vector<OpCase> cases() {
   for (const Shape& shape : {Shape{6, 24}, {4, 1}}) rows.push_back(layer_norm_case(shape, 0.1));
   for (const Shape& shape : {Shape{1, 9}, {3, 5, 17}, {260, 31}, {3, 1040}, {2, 8200}})
     rows.push_back(residual_case(shape));
+  rows.push_back(residual_case({7, 43}, 0.1));
+  rows.push_back(residual_case({33, 40}, 0.5));
   for (const Shape& shape :
        {Shape{9, 1}, {1, 4, 3, 5}, {2, 9, 11, 17}, {300, 3}, {3, 2, 2, 4, 2, 33}, {131, 64}, {131, 136}}) {
     rows.push_back(batch_norm_case({.what = "training", .shape = shape}));
@@ -217,6 +241,14 @@ std::vector<BadCall> refused() {
           {"residual_layer_norm", "expected a residual (2,4) f32 like x, got (4) f32",
            [=] {
              residual_layer_norm(t({2, 4}), t({4}), t({4}), t({4}));
+           }},
+          {"residual_layer_norm", "the residual is missing",
+           [=] {
+             residual_layer_norm(t({2, 4}), {}, t({4}), t({4}));
+           }},
+          {"residual_layer_norm", "at least 0 and less than 1, got 1",
+           [=] {
+             residual_layer_norm(t({2, 4}), t({2, 4}), t({4}), t({4}), {}, 1.0);
            }},
           {"batch_norm", "expected w (4) f32 for x (2,3,4) f32, got (3) f32",
            [=] {

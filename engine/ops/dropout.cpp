@@ -1,4 +1,4 @@
-#include "kernels/dropout.h"
+#include "engine/ops/dropout.h"
 
 #include "engine/autograd.h"
 #include "engine/ops.h"
@@ -6,20 +6,25 @@
 
 namespace engine {
 
+DrawnDropout draw_dropout(const char* op, double probability, Device device) {
+  ENGINE_CHECK(probability >= 0 && probability < 1, op, ": the probability must be at least 0 and less than 1, got ",
+               probability);
+  if (probability == 0) return {};
+  StepRandom& random = StepRandom::current();
+  return {{probability, random.seed() ^ kDropoutKey, random.next_stream()}, random.step(device)};
+}
+
+Tensor DrawnDropout::operator()(const Tensor& x) const {
+  const Tensor y = Tensor::empty_like(x);
+  on(x.device(), [&](auto& ctx) { dropout(ctx, p, step, x, y); });
+  return y;
+}
+
 Tensor dropout(const Tensor& x, double probability) {
   ENGINE_CHECK(is_float(x.dtype()), "dropout: expected a float tensor, got ", x.shape(), " ", x.dtype());
-  ENGINE_CHECK(probability >= 0 && probability < 1, "dropout: the probability must be at least 0 and less than 1, got ",
-               probability);
+  const DrawnDropout drop = draw_dropout("dropout", probability, x.device());
   if (probability == 0) return x;
-  StepRandom& random = StepRandom::current();
-  const Dropout p{probability, random.seed() ^ kDropoutKey, random.next_stream()};
-  const Tensor step = random.step(x.device()), y = Tensor::empty_like(x);
-  on(x.device(), [&](auto& ctx) { dropout(ctx, p, step, x, y); });
-  return record("dropout", {x}, y, [p, step](const Grads& dy) {
-    const Tensor dx = Tensor::empty_like(dy[0]);
-    on(dx.device(), [&](auto& ctx) { dropout(ctx, p, step, dy[0], dx); });
-    return Grads{dx};
-  });
+  return record("dropout", {x}, drop(x), [drop](const Grads& dy) { return Grads{drop(dy[0])}; });
 }
 
 }  // namespace engine

@@ -2,7 +2,7 @@
 
 #include "engine/autograd.h"
 #include "engine/ops.h"
-#include "kernels/copy.h"
+#include "engine/ops/dropout.h"
 
 namespace engine {
 namespace {
@@ -28,12 +28,6 @@ void check_residual(const char* name, const Tensor& x, const Tensor& residual) {
                x.shape(), " ", x.dtype(), " like x, got ", residual.shape(), " ", residual.dtype());
 }
 
-void check_layer_norm(const char* name, const Tensor& x, const Tensor& w, const Tensor& bias) {
-  check_input(name, x, 1, "(..., C)");
-  check_parameter(name, "w", x, w);
-  check_parameter(name, "bias", x, bias);
-}
-
 // Per-row statistics for x (..., C).
 Tensor row_statistics(const Tensor& x) {
   return Tensor::empty(x.shape().slice(0, x.rank() - 1), parameter_type(x), x.device());
@@ -44,25 +38,6 @@ struct NormGrads {
   NormGrads(const Tensor& x, const Tensor& w)
       : dx(Tensor::empty_like(x)), dw(Tensor::empty_like(w)), dbias(Tensor::empty_like(w)) {}
 };
-
-NormGrads layer_norm_grads(const Tensor& x, const Tensor& w, const Tensor& mean, const Tensor& rstd, const Tensor& dy,
-                           const Tensor& dsum) {
-  const NormGrads g(x, w);
-  on(x.device(), [&](auto& ctx) { layer_norm_backward(ctx, x, w, mean, rstd, dy, dsum, g.dx, g.dw, g.dbias); });
-  return g;
-}
-
-// 1 / sqrt(variance + eps)
-Tensor inverse_deviation(const Tensor& variance, double eps) {
-  const Tensor deviation = Tensor::empty_like(variance),
-               ones = Tensor::full(variance.shape(), 1.0, variance.dtype(), variance.device());
-  on(variance.device(), [&](auto& ctx) {
-    unary_forward(ctx, {Unary::affine, 1.0, eps}, variance, deviation);
-    unary_forward(ctx, {Unary::sqrt}, deviation, deviation);
-    binary_forward(ctx, Binary::div, ones, deviation, ones);
-  });
-  return ones;
-}
 
 void check_batch_norm(const Tensor& x, const Tensor& w, const Tensor& bias, const Tensor& running_mean,
                       const Tensor& running_var, bool training, const Tensor& residual, const Unary& f) {
@@ -75,69 +50,69 @@ void check_batch_norm(const Tensor& x, const Tensor& w, const Tensor& bias, cons
   ENGINE_CHECK(!training || x.elements() / x.size(-1) > 1,
                "batch_norm: training needs more than one value per channel, got x ", x.shape(),
                "; use a larger batch or the running statistics");
-  const bool identity = f.op == Unary::affine && f.alpha == 1.0 && f.beta == 0.0;
-  ENGINE_CHECK(identity || f.op == Unary::relu, "batch_norm: only relu or no activation can follow in the same kernel");
+  ENGINE_CHECK(is_identity(f) || f.op == Unary::relu,
+               "batch_norm: only relu or no activation can follow in the same kernel");
+}
+
+// {y, sum}, or without a residual {y}.
+std::vector<Tensor> normalize_rows(const char* name, const Tensor& x, const Tensor& residual, const Tensor& w,
+                                   const Tensor& bias, const LayerNorm& p, double dropout) {
+  check_input(name, x, 1, "(..., C)");
+  check_parameter(name, "w", x, w);
+  check_parameter(name, "bias", x, bias);
+  if (residual) check_residual(name, x, residual);
+  const DrawnDropout drop = draw_dropout(name, dropout, x.device());
+  const bool adds = residual.defined(), drops = dropout > 0;
+  const Tensor y = Tensor::empty_like(x), sum = adds ? Tensor::empty_like(x) : Tensor();
+  const Tensor mean = row_statistics(x), rstd = row_statistics(x);
+  on(x.device(),
+     [&](auto& ctx) { layer_norm_forward(ctx, p, drop.p, drop.step, x, residual, w, bias, y, sum, mean, rstd); });
+  return record(name, {x, residual, w, bias}, adds ? std::vector<Tensor>{y, sum} : std::vector<Tensor>{y},
+                [=, x = (adds ? sum : x).detach(), w = w.detach()](const Grads& dy) {
+                  const Tensor dsum = adds ? dy[1] : Tensor();
+                  if (!dy[0]) return Grads{drops ? drop(dsum) : dsum, dsum, {}, {}};
+                  const NormGrads g(x, w);
+                  const Tensor dresidual = drops ? Tensor::empty_like(x) : Tensor();
+                  on(x.device(), [&](auto& ctx) {
+                    layer_norm_backward(ctx, drop.p, drop.step, x, w, mean, rstd, dy[0], dsum, g.dx, dresidual, g.dw,
+                                        g.dbias);
+                  });
+                  return Grads{g.dx, drops || !adds ? dresidual : g.dx, g.dw, g.dbias};
+                });
 }
 
 }  // namespace
 
 Tensor layer_norm(const Tensor& x, const Tensor& w, const Tensor& bias, const LayerNorm& p) {
-  check_layer_norm("layer_norm", x, w, bias);
-  const Tensor y = Tensor::empty_like(x), mean = row_statistics(x), rstd = row_statistics(x), none;
-  on(x.device(), [&](auto& ctx) { layer_norm_forward(ctx, p, x, none, w, bias, y, none, mean, rstd); });
-  return record("layer_norm", {x, w, bias}, y, [=, x = x.detach(), w = w.detach()](const Grads& dy) {
-    const NormGrads g = layer_norm_grads(x, w, mean, rstd, dy[0], {});
-    return Grads{g.dx, g.dw, g.dbias};
-  });
+  return normalize_rows("layer_norm", x, {}, w, bias, p, 0)[0];
 }
 
 std::vector<Tensor> residual_layer_norm(const Tensor& x, const Tensor& residual, const Tensor& w, const Tensor& bias,
-                                        const LayerNorm& p) {
-  check_layer_norm("residual_layer_norm", x, w, bias);
-  check_residual("residual_layer_norm", x, residual);
-  const Tensor y = Tensor::empty_like(x), sum = Tensor::empty_like(x);
-  const Tensor mean = row_statistics(x), rstd = row_statistics(x);
-  on(x.device(), [&](auto& ctx) { layer_norm_forward(ctx, p, x, residual, w, bias, y, sum, mean, rstd); });
-  return record("residual_layer_norm", {x, residual, w, bias}, {y, sum},
-                [=, sum = sum.detach(), w = w.detach()](const Grads& dy) {
-                  if (!dy[0]) return Grads{dy[1], dy[1], {}, {}};
-                  const NormGrads g = layer_norm_grads(sum, w, mean, rstd, dy[0], dy[1]);
-                  return Grads{g.dx, g.dx, g.dw, g.dbias};
-                });
+                                        const LayerNorm& p, double dropout) {
+  ENGINE_CHECK(residual.defined(), "residual_layer_norm: the residual is missing");
+  return normalize_rows("residual_layer_norm", x, residual, w, bias, p, dropout);
 }
 
 Tensor batch_norm(const Tensor& x, const Tensor& w, const Tensor& bias, const Tensor& running_mean,
                   const Tensor& running_var, bool training, const BatchNorm& p, const Tensor& residual,
                   const Unary& f) {
   check_batch_norm(x, w, bias, running_mean, running_var, training, residual, f);
-  const Tensor y = Tensor::empty_like(x);
-  Tensor mean = running_mean.detach(), rstd;
-  if (training) {
-    mean = Tensor::empty_like(running_mean);
-    rstd = Tensor::empty_like(running_var);
-    on(x.device(), [&](auto& ctx) {
-      batch_norm_forward_training(ctx, p, f, x, residual, w, bias, y, mean, rstd, running_mean, running_var);
-    });
-  } else {
-    on(x.device(),
-       [&](auto& ctx) { batch_norm_forward_inference(ctx, p, f, x, residual, w, bias, running_mean, running_var, y); });
-  }
+  const Tensor y = Tensor::empty_like(x), mean = Tensor::empty_like(running_mean),
+               rstd = Tensor::empty_like(running_var);
+  on(x.device(), [&](auto& ctx) {
+    batch_norm_forward(ctx, p, f, training, x, residual, w, bias, y, mean, rstd, running_mean, running_var);
+  });
   const bool relu = f.op == Unary::relu, has_residual = residual.defined();
-  return record("batch_norm", {x, w, bias, residual}, y,
-                [=, x = x.detach(), w = w.detach(), y = relu ? y.detach() : Tensor(),
-                 variance = running_var.detach()](const Grads& dy) {
-                  Tensor before = dy[0];  // the gradient before f
-                  if (relu) {
-                    before = Tensor::empty_like(x);
-                    on(x.device(), [&](auto& ctx) { unary_backward(ctx, f, y, dy[0], before); });
-                  }
-                  const Tensor inverse = training ? rstd : inverse_deviation(variance, p.eps);
-                  const NormGrads g(x, w);
-                  on(x.device(), [&](auto& ctx) {
-                    batch_norm_backward(ctx, training, x, w, mean, inverse, before, g.dx, g.dw, g.dbias);
-                  });
-                  return Grads{g.dx, g.dw, g.dbias, has_residual ? before : Tensor()};
-                });
+  return record(
+      "batch_norm", {x, w, bias, residual}, y,
+      [=, x = x.detach(), w = w.detach(), bias = bias.detach(), y = relu ? y.detach() : Tensor()](const Grads& dy) {
+        const NormGrads g(x, w);
+        const Tensor dresidual = relu && has_residual ? Tensor::empty_like(x) : Tensor();
+        on(x.device(), [&](auto& ctx) {
+          batch_norm_backward(ctx, training, x, y, w, bias, mean, rstd, dy[0], g.dx, dresidual, g.dw, g.dbias);
+        });
+        return Grads{g.dx, g.dw, g.dbias, relu || !has_residual ? dresidual : dy[0]};
+      });
 }
 
 }  // namespace engine

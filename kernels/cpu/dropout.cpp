@@ -21,10 +21,7 @@ void draw_mask(const Dropout& p, int64_t step, int64_t tile, uint32_t threshold,
 #pragma omp simd
   for (uint32_t block = 0; block < kBlocks; ++block) {
     const auto drawn = philox(key, {first + block, low, high, stream});
-    words[0][block] = drawn[0];
-    words[1][block] = drawn[1];
-    words[2][block] = drawn[2];
-    words[3][block] = drawn[3];
+    for (size_t word = 0; word < 4; ++word) words[word][block] = drawn[word];
   }
   for (int64_t block = 0; block < kBlocks; ++block)
     for (int64_t word = 0; word < 4; ++word) keep[4 * block + word] = (words[word][block] >> 8) >= threshold;

@@ -9,14 +9,10 @@ namespace {
 
 int64_t row_grain(int64_t columns) { return std::max<int64_t>(1, kPointwiseGrain / std::max<int64_t>(1, columns)); }
 
+// The mean of x and 1 / sqrt(variance + eps). In two passes, and by differences from one of the values, so that a mean
+// far from 0 costs no digits.
 template <class T>
-struct Moments {
-  T mean, rstd;
-};
-
-// In two passes, and by differences from one of the values, so that a mean far from 0 costs no digits.
-template <class T>
-Moments<T> moments_of(const T* x, int64_t count, double eps) {
+std::pair<T, T> moments_of(const T* x, int64_t count, double eps) {
   const T pivot = x[0];
   const T offset = pairwise_sum<T>(0, count, [=](int64_t i) { return x[i] - pivot; }) / static_cast<T>(count);
   const T mean = pivot + offset;
@@ -24,31 +20,12 @@ Moments<T> moments_of(const T* x, int64_t count, double eps) {
   return {mean, 1 / std::sqrt(squares / static_cast<T>(count) + static_cast<T>(eps))};
 }
 
-// One row of layer_norm_backward. Adds to dw and dbias.
-template <class T>
-void layer_norm_row_backward(int64_t columns, Moments<T> m, const T* x, const T* w, const T* dy, const T* dsum, T* dx,
-                             T* dw, T* dbias) {
-  const T scale = 1 / static_cast<T>(columns);
-  const T mean_g = scale * pairwise_sum<T>(0, columns, [=](int64_t i) { return dy[i] * w[i]; });
-  const T mean_gx =
-      scale * pairwise_sum<T>(0, columns, [=](int64_t i) { return dy[i] * w[i] * ((x[i] - m.mean) * m.rstd); });
-#pragma omp simd
-  for (int64_t i = 0; i < columns; ++i) {
-    const T normalised = (x[i] - m.mean) * m.rstd;
-    dw[i] += dy[i] * normalised;
-    dbias[i] += dy[i];
-    dx[i] = m.rstd * (dy[i] * w[i] - mean_g - normalised * mean_gx);
-  }
-  if (!dsum) return;
-#pragma omp simd
-  for (int64_t i = 0; i < columns; ++i) dx[i] += dsum[i];
-}
-
-// The mean of every channel and the sum of squared differences from it, of x (rows, channels), in double. Each piece of
+// The mean of every channel and, `channels` further on, the sum of squared differences from it, of x (rows, channels),
+// in double. Each piece of
 // rows is read from memory once: sums of differences from its first row give its mean, from which the squared
 // differences are taken while the piece is in the cache.
 template <class T>
-void channel_moments(CpuContext& ctx, int64_t rows, int64_t channels, const T* x, double* mean, double* squares) {
+void channel_moments(CpuContext& ctx, int64_t rows, int64_t channels, const T* x, double* mean) {
   const int64_t pieces = pieces_of(rows);
   Scratch scratch(ctx, static_cast<size_t>(2 * pieces * channels) * sizeof(T));
   T* partial = scratch.as<T>();
@@ -71,37 +48,16 @@ void channel_moments(CpuContext& ctx, int64_t rows, int64_t channels, const T* x
     return static_cast<double>(std::min(kRowsPerPiece, rows - piece * kRowsPerPiece));
   };
   const auto mean_in = [&](int64_t piece, int64_t c) {
-    return static_cast<double>(x[piece * kRowsPerPiece * channels + c]) +
-           static_cast<double>(partial[2 * piece * channels + c]);
+    return double{x[piece * kRowsPerPiece * channels + c]} + double{partial[2 * piece * channels + c]};
   };
-  std::fill(mean, mean + channels, 0.0);
-  std::fill(squares, squares + channels, 0.0);
+  std::fill(mean, mean + 2 * channels, 0.0);
   for (int64_t piece = 0; piece < pieces; ++piece)
     for (int64_t c = 0; c < channels; ++c) mean[c] += rows_in(piece) / static_cast<double>(rows) * mean_in(piece, c);
   for (int64_t piece = 0; piece < pieces; ++piece)
     for (int64_t c = 0; c < channels; ++c) {
       const double off = mean_in(piece, c) - mean[c];
-      squares[c] += static_cast<double>(partial[(2 * piece + 1) * channels + c]) + rows_in(piece) * off * off;
+      mean[channels + c] += static_cast<double>(partial[(2 * piece + 1) * channels + c]) + rows_in(piece) * off * off;
     }
-}
-
-// y = f((x - mean) scale + bias + residual), all by channel but x, residual and y.
-template <class T>
-void apply_batch_norm(const Unary& f, int64_t rows, int64_t channels, const T* x, const T* residual, const T* mean,
-                      const T* scale, const T* bias, T* y) {
-  const bool relu = f.op == Unary::relu;
-  parallel_for(rows, row_grain(channels), [&](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r) {
-      const T* in = x + r * channels;
-      const T* add = residual ? residual + r * channels : nullptr;
-      T* out = y + r * channels;
-#pragma omp simd
-      for (int64_t c = 0; c < channels; ++c) {
-        const T value = (in[c] - mean[c]) * scale[c] + bias[c] + (add ? add[c] : T(0));
-        out[c] = relu && value < 0 ? T(0) : value;
-      }
-    }
-  });
 }
 
 template <class T>
@@ -111,11 +67,15 @@ const T* optional(const ConstView& view) {
 
 }  // namespace
 
-void layer_norm_forward(CpuContext& ctx, const LayerNorm& p, ConstView x, ConstView residual, ConstView w,
-                        ConstView bias, View y, View sum, View mean, View rstd) {
+void layer_norm_forward(CpuContext& ctx, const LayerNorm& p, const Dropout& d, ConstView step, ConstView x,
+                        ConstView residual, ConstView w, ConstView bias, View y, View sum, View mean, View rstd) {
+  if (d.probability > 0) {
+    dropout(ctx, d, step, x, sum);
+    return layer_norm_forward(ctx, p, {}, {}, sum, residual, w, bias, y, sum, mean, rstd);
+  }
   if (x.dtype == DType::bf16)
     return in_f32(
-        ctx, [&](auto... v) { layer_norm_forward(ctx, p, v...); }, x, residual, w, bias, y, sum, mean, rstd);
+        ctx, [&](auto... v) { layer_norm_forward(ctx, p, d, step, v...); }, x, residual, w, bias, y, sum, mean, rstd);
   const int64_t columns = x.shape[-1], rows = mean.elements();
   dispatch_float(x.dtype, [&]<class T>() {
     const T *in = x.as<T>(), *add = optional<T>(residual), *weight = w.as<T>(), *shift = bias.as<T>();
@@ -129,37 +89,52 @@ void layer_norm_forward(CpuContext& ctx, const LayerNorm& p, ConstView x, ConstV
           for (int64_t c = 0; c < columns; ++c) added[c] = row[c] + add[r * columns + c];
           row = added;
         }
-        const Moments<T> m = moments_of(row, columns, p.eps);
-        means[r] = m.mean;
-        rstds[r] = m.rstd;
+        const auto [m, s] = moments_of(row, columns, p.eps);
+        means[r] = m;
+        rstds[r] = s;
         T* result = out + r * columns;
 #pragma omp simd
-        for (int64_t c = 0; c < columns; ++c) result[c] = (row[c] - m.mean) * m.rstd * weight[c] + shift[c];
+        for (int64_t c = 0; c < columns; ++c) result[c] = (row[c] - m) * s * weight[c] + shift[c];
       }
     });
   });
 }
 
-void layer_norm_backward(CpuContext& ctx, ConstView x, ConstView w, ConstView mean, ConstView rstd, ConstView dy,
-                         ConstView dsum, View dx, View dw, View dbias) {
+void layer_norm_backward(CpuContext& ctx, const Dropout& d, ConstView step, ConstView x, ConstView w, ConstView mean,
+                         ConstView rstd, ConstView dy, ConstView dsum, View dx, View dresidual, View dw, View dbias) {
+  if (d.probability > 0) {
+    layer_norm_backward(ctx, {}, {}, x, w, mean, rstd, dy, dsum, dresidual, {}, dw, dbias);
+    return dropout(ctx, d, step, dresidual, dx);
+  }
   if (x.dtype == DType::bf16)
     return in_f32(
-        ctx, [&](auto... v) { layer_norm_backward(ctx, v...); }, x, w, mean, rstd, dy, dsum, dx, dw, dbias);
+        ctx, [&](auto... v) { layer_norm_backward(ctx, d, step, v...); }, x, w, mean, rstd, dy, dsum, dx, dresidual, dw,
+        dbias);
   const int64_t columns = x.shape[-1], rows = mean.elements(), pieces = pieces_of(rows);
   dispatch_float(x.dtype, [&]<class T>() {
-    const T *in = x.as<T>(), *weight = w.as<T>(), *means = mean.as<T>(), *rstds = rstd.as<T>(), *upstream = dy.as<T>();
-    const T* further = optional<T>(dsum);
-    T* out = dx.as<T>();
+    const T *weight = w.as<T>(), *further = optional<T>(dsum), share = 1 / static_cast<T>(columns);
     Scratch scratch(ctx, static_cast<size_t>(std::max<int64_t>(1, pieces) * 2 * columns) * sizeof(T));
     T* partial = scratch.as<T>();
     std::fill(partial, partial + 2 * columns, T(0));
     for_each_piece(rows, columns, [&](int64_t piece, int64_t first, int64_t last) {
-      T* sums = partial + piece * 2 * columns;
+      T *sums = partial + piece * 2 * columns, *sums_bias = sums + columns;
       std::fill(sums, sums + 2 * columns, T(0));
       for (int64_t r = first; r < last; ++r) {
-        const int64_t at = r * columns;
-        layer_norm_row_backward<T>(columns, {means[r], rstds[r]}, in + at, weight, upstream + at,
-                                   further ? further + at : nullptr, out + at, sums, sums + columns);
+        const T *in = x.as<T>() + r * columns, *g = dy.as<T>() + r * columns, m = mean.as<T>()[r], s = rstd.as<T>()[r];
+        T* out = dx.as<T>() + r * columns;
+        const T mean_g = share * pairwise_sum<T>(0, columns, [=](int64_t i) { return g[i] * weight[i]; });
+        const T mean_gx =
+            share * pairwise_sum<T>(0, columns, [=](int64_t i) { return g[i] * weight[i] * ((in[i] - m) * s); });
+#pragma omp simd
+        for (int64_t i = 0; i < columns; ++i) {
+          const T normalised = (in[i] - m) * s;
+          sums[i] += g[i] * normalised;
+          sums_bias[i] += g[i];
+          out[i] = s * (g[i] * weight[i] - mean_g - normalised * mean_gx);
+        }
+        if (!further) continue;
+#pragma omp simd
+        for (int64_t i = 0; i < columns; ++i) out[i] += further[r * columns + i];
       }
     });
     add_pieces(pieces, 2 * columns, partial);
@@ -168,59 +143,57 @@ void layer_norm_backward(CpuContext& ctx, ConstView x, ConstView w, ConstView me
   });
 }
 
-void batch_norm_forward_training(CpuContext& ctx, const BatchNorm& p, const Unary& f, ConstView x, ConstView residual,
-                                 ConstView w, ConstView bias, View y, View mean, View rstd, View running_mean,
-                                 View running_var) {
+void batch_norm_forward(CpuContext& ctx, const BatchNorm& p, const Unary& f, bool training, ConstView x,
+                        ConstView residual, ConstView w, ConstView bias, View y, View mean, View rstd,
+                        View running_mean, View running_var) {
   if (x.dtype == DType::bf16)
     return in_f32(
-        ctx, [&](auto... v) { batch_norm_forward_training(ctx, p, f, v...); }, x, residual, w, bias, y, mean, rstd,
+        ctx, [&](auto... v) { batch_norm_forward(ctx, p, f, training, v...); }, x, residual, w, bias, y, mean, rstd,
         running_mean, running_var);
   const int64_t channels = x.shape[-1], rows = x.elements() / channels;
   dispatch_float(x.dtype, [&]<class T>() {
     Scratch moments(ctx, static_cast<size_t>(2 * channels) * sizeof(double));
     auto *means = moments.as<double>(), *squares = means + channels;
-    channel_moments(ctx, rows, channels, x.as<T>(), means, squares);
+    if (training) channel_moments(ctx, rows, channels, x.as<T>(), means);
     Scratch scales(ctx, static_cast<size_t>(channels) * sizeof(T));
     T *scale = scales.as<T>(), *m = mean.as<T>(), *s = rstd.as<T>();
     T *moving_mean = running_mean.as<T>(), *moving_var = running_var.as<T>();
     const auto count = static_cast<double>(rows);
     for (int64_t c = 0; c < channels; ++c) {
-      const double inverse = 1 / std::sqrt(squares[c] / count + p.eps);
-      m[c] = static_cast<T>(means[c]);
+      const double inverse = 1 / std::sqrt((training ? squares[c] / count : moving_var[c]) + p.eps);
+      m[c] = training ? static_cast<T>(means[c]) : moving_mean[c];
       s[c] = static_cast<T>(inverse);
       scale[c] = static_cast<T>(inverse * w.as<T>()[c]);
+      if (!training) continue;
       moving_mean[c] += static_cast<T>(p.momentum * (means[c] - moving_mean[c]));
       moving_var[c] += static_cast<T>(p.momentum * (squares[c] / (count - 1) - moving_var[c]));
     }
-    apply_batch_norm(f, rows, channels, x.as<T>(), optional<T>(residual), m, scale, bias.as<T>(), y.as<T>());
+    const T *residuals = optional<T>(residual), *shift = bias.as<T>();
+    const bool relu = f.op == Unary::relu;
+    parallel_for(rows, row_grain(channels), [&](int64_t begin, int64_t end) {
+      for (int64_t r = begin; r < end; ++r) {
+        const T *in = x.as<T>() + r * channels, *add = residuals ? residuals + r * channels : nullptr;
+        T* out = y.as<T>() + r * channels;
+#pragma omp simd
+        for (int64_t c = 0; c < channels; ++c) {
+          const T value = (in[c] - m[c]) * scale[c] + shift[c] + (add ? add[c] : T(0));
+          out[c] = relu && value < 0 ? T(0) : value;
+        }
+      }
+    });
   });
 }
 
-void batch_norm_forward_inference(CpuContext& ctx, const BatchNorm& p, const Unary& f, ConstView x, ConstView residual,
-                                  ConstView w, ConstView bias, ConstView running_mean, ConstView running_var, View y) {
+void batch_norm_backward(CpuContext& ctx, bool training, ConstView x, ConstView y, ConstView w, ConstView bias,
+                         ConstView mean, ConstView rstd, ConstView dy, View dx, View dresidual, View dw, View dbias) {
   if (x.dtype == DType::bf16)
     return in_f32(
-        ctx, [&](auto... v) { batch_norm_forward_inference(ctx, p, f, v...); }, x, residual, w, bias, running_mean,
-        running_var, y);
-  const int64_t channels = x.shape[-1], rows = x.elements() / channels;
-  dispatch_float(x.dtype, [&]<class T>() {
-    Scratch scales(ctx, static_cast<size_t>(channels) * sizeof(T));
-    T* scale = scales.as<T>();
-    for (int64_t c = 0; c < channels; ++c)
-      scale[c] = static_cast<T>(w.as<T>()[c] / std::sqrt(running_var.as<T>()[c] + p.eps));
-    apply_batch_norm(f, rows, channels, x.as<T>(), optional<T>(residual), running_mean.as<T>(), scale, bias.as<T>(),
-                     y.as<T>());
-  });
-}
-
-void batch_norm_backward(CpuContext& ctx, bool batch_statistics, ConstView x, ConstView w, ConstView mean,
-                         ConstView rstd, ConstView dy, View dx, View dw, View dbias) {
-  if (x.dtype == DType::bf16)
-    return in_f32(
-        ctx, [&](auto... v) { batch_norm_backward(ctx, batch_statistics, v...); }, x, w, mean, rstd, dy, dx, dw, dbias);
+        ctx, [&](auto... v) { batch_norm_backward(ctx, training, v...); }, x, y, w, bias, mean, rstd, dy, dx, dresidual,
+        dw, dbias);
   const int64_t channels = x.shape[-1], rows = x.elements() / channels, pieces = pieces_of(rows);
   dispatch_float(x.dtype, [&]<class T>() {
-    const T *in = x.as<T>(), *upstream = dy.as<T>(), *m = mean.as<T>(), *s = rstd.as<T>();
+    const T *in = x.as<T>(), *result = optional<T>(y), *m = mean.as<T>(), *s = rstd.as<T>();
+    T *out = dx.as<T>(), *before = dresidual.defined() ? dresidual.as<T>() : out;  // the gradient before relu
     // Sums of dy and of dy (x - mean) rstd, the gradients of bias and w.
     Scratch scratch(ctx, static_cast<size_t>(std::max<int64_t>(1, pieces) * 2 * channels) * sizeof(T));
     T* sums = scratch.as<T>();
@@ -228,21 +201,27 @@ void batch_norm_backward(CpuContext& ctx, bool batch_statistics, ConstView x, Co
     for_each_piece(rows, channels, [&](int64_t piece, int64_t first, int64_t last) {
       T *g = sums + piece * 2 * channels, *gx = g + channels;
       std::fill(g, g + 2 * channels, T(0));
-      for (int64_t r = first; r < last; ++r)
+      for (int64_t r = first; r < last; ++r) {
+        const T *upstream = dy.as<T>() + r * channels, *row = in + r * channels;
+        if (result) {
+#pragma omp simd
+          for (int64_t i = r * channels; i < (r + 1) * channels; ++i)
+            before[i] = dy.as<T>()[i] * (result[i] > 0 ? T(1) : T(0));
+          upstream = before + r * channels;
+        }
 #pragma omp simd
         for (int64_t c = 0; c < channels; ++c) {
-          const int64_t i = r * channels + c;
-          g[c] += upstream[i];
-          gx[c] += upstream[i] * ((in[i] - m[c]) * s[c]);
+          g[c] += upstream[c];
+          gx[c] += upstream[c] * ((row[c] - m[c]) * s[c]);
         }
+      }
     });
     add_pieces(pieces, 2 * channels, sums);
     std::copy(sums, sums + channels, dbias.as<T>());
     std::copy(sums + channels, sums + 2 * channels, dw.as<T>());
     // dx = w rstd (dy - mean(dy) - normalised mean(dy normalised)); constant statistics have no part in it.
-    const T share = batch_statistics ? 1 / static_cast<T>(rows) : T(0);
-    const T *g = sums, *gx = sums + channels, *weight = w.as<T>();
-    T* out = dx.as<T>();
+    const T share = training ? 1 / static_cast<T>(rows) : T(0);
+    const T *g = sums, *gx = sums + channels, *weight = w.as<T>(), *upstream = result ? before : dy.as<T>();
     parallel_for(rows, row_grain(channels), [&](int64_t begin, int64_t end) {
       for (int64_t r = begin; r < end; ++r)
 #pragma omp simd

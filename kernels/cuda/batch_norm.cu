@@ -1,6 +1,8 @@
-// Batch normalisation, channels-last. Traffic in bytes per element for f32 / bf16: forward_training 12 / 6 (x is read
-// for the statistics and again to be normalised), forward_inference 8 / 4, a residual 4 / 2 more, backward 20 / 10.
-// What the caches still hold the second time is less. Bound by memory.
+// Batch normalisation, channels-last. Traffic in bytes per element for f32 / bf16: forward in training 12 / 6 (x is
+// read for the statistics and again to be normalised), otherwise 8 / 4, a residual 4 / 2 more, relu nothing; backward
+// 20 / 10 (x and dy are read for the sums and again for dx), with relu the same: where its output was 0 is worked out
+// from x. With relu and a residual 28 / 14: the first pass reads y as well and writes dresidual, which the second reads
+// for dy. What the caches still hold the second time is less. Bound by memory.
 //
 // A block takes a piece of rows; each of its threads stays with one pack of channels and walks down the rows.
 #include "kernels/cuda/partial_sums.h"
@@ -20,16 +22,16 @@ struct Pieces : RowPacks<Element, kAligned> {
   int64_t rows, rows_per_block;
   int across, tiles;  // threads of a block, and blocks, side by side
 
-  // In about `blocks` blocks, whose threads take between `least` and `most` rows each. They are numbers of the shape,
-  // not of the device, because the order of additions depends on them.
-  Pieces(int64_t row_count, int64_t channels, int64_t blocks, int64_t least, int64_t most)
-      : RowPacks<Element, kAligned>{static_cast<int>(channels)}, rows(row_count) {
-    const auto packs = static_cast<unsigned>((channels + kCount - 1) / kCount);
+  // In four blocks of 256 threads for each of 132 multiprocessors, all at work at once, but with between `least` and
+  // `most` rows for each thread. They are numbers of the shape, not of the device, because the order of additions
+  // depends on them.
+  Pieces(const ConstView& x, int64_t least, int64_t most)
+      : RowPacks<Element, kAligned>{static_cast<int>(x.shape[-1])}, rows(x.elements() / columns) {
+    const auto packs = static_cast<unsigned>((columns + kCount - 1) / kCount);
     across = static_cast<int>(std::min(std::bit_ceil(packs), unsigned{kWarp}));
     tiles = static_cast<int>(blocks_for(packs, across));
-    const int64_t down = kThreads / across, in_a_column = std::max<int64_t>(1, blocks / tiles);
-    const int64_t each = (rows + in_a_column * down - 1) / (in_a_column * down);
-    rows_per_block = down * std::clamp(each, least, most);
+    const int64_t down = kThreads / across, threads = std::max(1, 4 * 132 / tiles) * down;
+    rows_per_block = down * std::clamp((rows + threads - 1) / threads, least, most);
   }
   int64_t count() const { return blocks_for(rows, rows_per_block); }
   dim3 grid() const { return dim3(static_cast<unsigned>(count()), static_cast<unsigned>(tiles)); }
@@ -41,10 +43,10 @@ struct Pieces : RowPacks<Element, kAligned> {
   __device__ int place() const { return static_cast<int>(threadIdx.x) / across; }
   __device__ int64_t first_row() const { return blockIdx.x * rows_per_block; }
   // Calls f with the offset of each of this thread's rows.
-  template <class F>
+  template <int kUnroll = kAligned ? 2 : 1, class F>  // of single elements there are too many
   __device__ void each_row(const F& f) const {
     const int64_t end = min(rows, first_row() + rows_per_block);
-#pragma unroll(kAligned ? 2 : 1)  // of single elements there are too many
+#pragma unroll(kUnroll)
     for (int64_t row = first_row() + place(); row < end; row += kThreads / across) f(row * columns);
   }
   // Joins what a column of threads holds into the values of the first: join(other) adds another thread's values.
@@ -76,16 +78,8 @@ void dispatch_pieces(const ConstView& x, const F& f, const Views&... others) {
   });
 }
 
-// Four blocks of 256 threads for each of 132 multiprocessors, all at work at once.
-template <class P>
-P reducing_pieces(const ConstView& x) {
-  return P(x.elements() / x.shape[-1], x.shape[-1], 4 * 132, 4, std::numeric_limits<int32_t>::max());
-}
-// As many blocks for short inputs, many small ones for long ones.
-template <class P>
-P mapping_pieces(const ConstView& x) {
-  return P(x.elements() / x.shape[-1], x.shape[-1], 4 * 132, 1, 16);
-}
+// Rows for each thread: for sums, and for what is element by element, where many small blocks do no harm.
+constexpr int64_t kFewestSummed = 4, kMostSummed = std::numeric_limits<int32_t>::max(), kMostMapped = 16;
 
 // A piece's moments of each channel, partial (pieces, 2, channels): the mean's difference from the piece's first row,
 // which keeps the digits where a mean is far from 0, and the sum of squared differences from the mean. A thread follows
@@ -125,12 +119,9 @@ __global__ void __launch_bounds__(kThreads, 4) moments_kernel(P pieces, const ty
     }
   });
   if (!is_channel || pieces.place() > 0) return;
-  float means[kCount], squares[kCount];
-#pragma unroll
-  for (int i = 0; i < kCount; ++i) means[i] = mean[i], squares[i] = square[i];
   float* const own = partial + int64_t{blockIdx.x} * 2 * pieces.columns;
-  pieces.store(own, channel, means);
-  pieces.store(own + pieces.columns, channel, squares);
+  pieces.store(own, channel, mean);
+  pieces.store(own + pieces.columns, channel, square);
 }
 
 constexpr int kColumnThreads = 32, kPieceThreads = 32;
@@ -152,19 +143,16 @@ __device__ inline double column_sum(double value) {
 // Joins the pieces' moments in double; kPieceThreads threads share a channel.
 template <class T>
 __global__ void __launch_bounds__(kColumnThreads* kPieceThreads)
-    statistics_kernel(int64_t rows, int64_t rows_per_piece, int64_t pieces, int channels, double eps, double momentum,
+    statistics_kernel(int64_t rows, int64_t per_piece, int64_t pieces, int channels, double eps, double momentum,
                       const T* x, const float* partial, float* mean, float* rstd, float* running_mean,
                       float* running_var) {
   const int place = static_cast<int>(threadIdx.x) / kColumnThreads;
   const int channel = static_cast<int>(blockIdx.x) * kColumnThreads + static_cast<int>(threadIdx.x) % kColumnThreads;
   const bool is_channel = channel < channels;
   const auto total = static_cast<double>(rows);
-  const auto rows_in = [&](int64_t piece) {
-    return static_cast<double>(min(rows_per_piece, rows - piece * rows_per_piece));
-  };
+  const auto rows_in = [&](int64_t piece) { return static_cast<double>(min(per_piece, rows - piece * per_piece)); };
   const auto mean_of = [&](int64_t piece) {
-    return static_cast<double>(to_f32(x[piece * rows_per_piece * channels + channel])) +
-           static_cast<double>(partial[2 * piece * channels + channel]);
+    return double{to_f32(x[piece * per_piece * channels + channel])} + double{partial[2 * piece * channels + channel]};
   };
   double sum = 0, squares = 0;
   if (is_channel)
@@ -187,58 +175,81 @@ __global__ void __launch_bounds__(kColumnThreads* kPieceThreads)
   move(running_var[channel], squares / (total - 1));
 }
 
-// y = f((x - mean) rstd w + bias + residual), rstd = `deviation`, or where that is the variance from it and eps.
-struct Apply {
-  const float *mean, *deviation, *w, *bias;
-  float eps;
-  bool is_variance, relu;
-};
+// y = f((x - mean) rstd w + bias + residual). With running statistics mean and rstd are theirs, and written as well.
 template <class P>
 __global__ void __launch_bounds__(kThreads)
-    apply_kernel(P pieces, Apply f, const typename P::T* x, const typename P::T* residual, typename P::T* y) {
+    apply_kernel(P pieces, bool relu, float eps, const typename P::T* x, const typename P::T* residual, const float* w,
+                 const float* bias, const float* running_mean, const float* running_var, float* mean, float* rstd,
+                 typename P::T* y) {
   constexpr int kCount = P::kCount;
   const int channel = pieces.channel();
   if (channel >= pieces.columns) return;
-  float mean[kCount], scale[kCount], bias[kCount], w[kCount];
-  pieces.load(f.mean, channel, mean);
-  pieces.load(f.deviation, channel, scale);
-  pieces.load(f.w, channel, w);
-  pieces.load(f.bias, channel, bias);
+  float m[kCount], scale[kCount], shift[kCount], weight[kCount];
+  pieces.load(running_mean ? running_mean : mean, channel, m);
+  pieces.load(running_var ? running_var : rstd, channel, scale);
+  pieces.load(w, channel, weight);
+  pieces.load(bias, channel, shift);
+  if (running_var) {
 #pragma unroll
-  for (int i = 0; i < kCount; ++i) scale[i] = w[i] * (f.is_variance ? 1 / sqrtf(scale[i] + f.eps) : scale[i]);
+    for (int i = 0; i < kCount; ++i) scale[i] = 1 / sqrtf(scale[i] + eps);
+    if (blockIdx.x == 0 && pieces.place() == 0) pieces.store(mean, channel, m), pieces.store(rstd, channel, scale);
+  }
+#pragma unroll
+  for (int i = 0; i < kCount; ++i) scale[i] *= weight[i];
   pieces.each_row([&](int64_t at) {
     float v[kCount], added[kCount] = {};
     pieces.load(x + at, channel, v);
     if (residual) pieces.load(residual + at, channel, added);
 #pragma unroll
     for (int i = 0; i < kCount; ++i) {
-      v[i] = fmaf(v[i] - mean[i], scale[i], bias[i]) + added[i];
-      if (f.relu && v[i] < 0) v[i] = 0;
+      v[i] = fmaf(v[i] - m[i], scale[i], shift[i]) + added[i];
+      if (relu && v[i] < 0) v[i] = 0;
     }
     pieces.store(y + at, channel, v);
   });
 }
 
-// A piece's sums of dy and of dy (x - mean) rstd, partial (pieces, 2, channels).
-template <class P>
-__global__ void __launch_bounds__(kThreads, 4)
-    backward_sums_kernel(P pieces, const typename P::T* x, const float* mean, const float* rstd,
-                         const typename P::T* dy, float* partial) {
+// Forward's output where nothing was added, to the bit.
+template <class T>
+__device__ inline float output(float x, float mean, float scale, float bias) {
+  return to_f32(from_f32<T>(fmaf(x - mean, scale, bias)));
+}
+
+// Where backward finds out what relu has cut off, if there was one.
+enum class Relu : uint8_t { none, from_x, from_y };
+
+// A piece's sums of dy and of dy (x - mean) rstd, partial (pieces, 2, channels). With relu, of the gradient before it;
+// found from y, that is written to `before`. What relu needs takes the registers of a second row at a time, and of the
+// fourth block where packs are not whole.
+template <class P, Relu kRelu>
+__global__ void __launch_bounds__(kThreads, kRelu == Relu::none || P::kWhole ? 4 : 3)
+    backward_sums_kernel(P pieces, const typename P::T* x, const typename P::T* y, const float* w, const float* bias,
+                         const float* mean, const float* rstd, const typename P::T* dy, typename P::T* before,
+                         float* partial) {
   constexpr int kCount = P::kCount;
   const int channel = pieces.channel();
   const bool is_channel = channel < pieces.columns;
-  float sums[2 * kCount] = {}, m[kCount] = {};
+  float sums[2 * kCount] = {}, m[kCount] = {}, scale[kCount] = {}, shift[kCount];
   if (is_channel) {
     pieces.load(mean, channel, m);
-    pieces.each_row([&](int64_t at) {
-      float v[kCount], g[kCount];
+    pieces.load(rstd, channel, scale);
+    pieces.load(w, channel, shift);
+#pragma unroll
+    for (int i = 0; i < kCount; ++i) scale[i] *= shift[i];
+    pieces.load(bias, channel, shift);
+    pieces.template each_row<kRelu == Relu::none && P::kWhole ? 2 : 1>([&](int64_t at) {
+      float v[kCount], g[kCount], result[kCount];
       pieces.load(x + at, channel, v);
       pieces.load(dy + at, channel, g);
+      if constexpr (kRelu == Relu::from_y) pieces.load(y + at, channel, result);
 #pragma unroll
       for (int i = 0; i < kCount; ++i) {
+        if constexpr (kRelu == Relu::from_x) result[i] = output<typename P::T>(v[i], m[i], scale[i], shift[i]);
+        if constexpr (kRelu != Relu::none) g[i] *= result[i] > 0 ? 1.0f : 0.0f;
         sums[i] += g[i];
         sums[kCount + i] = fmaf(g[i], v[i] - m[i], sums[kCount + i]);
       }
+      if constexpr (kRelu == Relu::from_y) pieces.store(before + at, channel, g);
     });
   }
   pieces.join_column(sums, [&](const float(&other)[2 * kCount]) {
@@ -246,29 +257,30 @@ __global__ void __launch_bounds__(kThreads, 4)
     for (int i = 0; i < 2 * kCount; ++i) sums[i] += other[i];
   });
   if (!is_channel || pieces.place() > 0) return;
-  float g[kCount], gx[kCount];
-  pieces.load(rstd, channel, gx);
+  pieces.load(rstd, channel, scale);
 #pragma unroll
-  for (int i = 0; i < kCount; ++i) g[i] = sums[i], gx[i] *= sums[kCount + i];
+  for (int i = 0; i < kCount; ++i) sums[kCount + i] *= scale[i];
   float* const own = partial + int64_t{blockIdx.x} * 2 * pieces.columns;
-  pieces.store(own, channel, g);
-  pieces.store(own + pieces.columns, channel, gx);
+  pieces.store(own, channel, sums);
+  pieces.store(own + pieces.columns, channel, sums + kCount);
 }
 
-// dx = w rstd (dy - share dbias - (x - mean) rstd share dw)
-template <class P>
+// dx = w rstd (dy - share dbias - (x - mean) rstd share dw). kFromX: dy is relu's, and cut off here as for the sums.
+template <class P, bool kFromX>
 __global__ void __launch_bounds__(kThreads)
-    backward_kernel(P pieces, float share, const typename P::T* x, const float* w, const float* mean, const float* rstd,
-                    const float* dw, const float* dbias, const typename P::T* dy, typename P::T* dx) {
+    backward_kernel(P pieces, float share, const typename P::T* x, const float* w, const float* bias, const float* mean,
+                    const float* rstd, const float* dw, const float* dbias, const typename P::T* dy,
+                    typename P::T* dx) {
   constexpr int kCount = P::kCount;
   const int channel = pieces.channel();
   if (channel >= pieces.columns) return;
-  float m[kCount], scale[kCount], slope[kCount], offset[kCount], s[kCount];
+  float m[kCount], scale[kCount], slope[kCount], offset[kCount], s[kCount], shift[kCount];
   pieces.load(mean, channel, m);
   pieces.load(rstd, channel, s);
   pieces.load(w, channel, scale);
   pieces.load(dw, channel, slope);
   pieces.load(dbias, channel, offset);
+  pieces.load(bias, channel, shift);
 #pragma unroll
   for (int i = 0; i < kCount; ++i) scale[i] *= s[i], slope[i] *= share * s[i], offset[i] *= share;
   pieces.each_row([&](int64_t at) {
@@ -276,69 +288,62 @@ __global__ void __launch_bounds__(kThreads)
     pieces.load(x + at, channel, v);
     pieces.load(dy + at, channel, g);
 #pragma unroll
-    for (int i = 0; i < kCount; ++i) v[i] = scale[i] * fmaf(m[i] - v[i], slope[i], g[i] - offset[i]);
+    for (int i = 0; i < kCount; ++i) {
+      if (kFromX) g[i] *= output<typename P::T>(v[i], m[i], scale[i], shift[i]) > 0 ? 1.0f : 0.0f;
+      v[i] = scale[i] * fmaf(m[i] - v[i], slope[i], g[i] - offset[i]);
+    }
     pieces.store(dx + at, channel, v);
   });
 }
 
-template <class P>
-void apply(CudaContext& ctx, const char* name, const Apply& f, const ConstView& x, const ConstView& residual,
-           const View& y) {
-  using T = typename P::T;
-  const P pieces = mapping_pieces<P>(x);
-  launch(ctx, name, apply_kernel<P>, pieces.grid(), kThreads, 0, pieces, f, x.as<T>(), optional<T>(residual),
-         y.as<T>());
-}
-
 }  // namespace
 
-void batch_norm_forward_training(CudaContext& ctx, const BatchNorm& p, const Unary& f, ConstView x, ConstView residual,
-                                 ConstView w, ConstView bias, View y, View mean, View rstd, View running_mean,
-                                 View running_var) {
-  const char* const name = "batch_norm_forward_training";
+void batch_norm_forward(CudaContext& ctx, const BatchNorm& p, const Unary& f, bool training, ConstView x,
+                        ConstView residual, ConstView w, ConstView bias, View y, View mean, View rstd,
+                        View running_mean, View running_var) {
+  const char* const name = "batch_norm_forward";
   const auto run = [&]<class P>() {
     using T = typename P::T;
-    const P pieces = reducing_pieces<P>(x);
-    const int64_t channels = x.shape[-1];
-    CudaScratch partial(ctx, static_cast<size_t>(pieces.count() * 2 * channels) * sizeof(float));
-    launch(ctx, name, moments_kernel<P>, pieces.grid(), kThreads, 0, pieces, x.as<T>(), partial.as<float>());
-    launch(ctx, name, statistics_kernel<T>, blocks_for(channels, kColumnThreads), kColumnThreads * kPieceThreads, 0,
-           pieces.rows, pieces.rows_per_block, pieces.count(), channels, p.eps, p.momentum, x.as<T>(),
-           partial.as<float>(), mean.as<float>(), rstd.as<float>(), running_mean.as<float>(), running_var.as<float>());
-    apply<P>(ctx, name,
-             {mean.as<float>(), rstd.as<float>(), w.as<float>(), bias.as<float>(), 0, false, f.op == Unary::relu}, x,
-             residual, y);
+    float *const means = mean.as<float>(), *const rstds = rstd.as<float>();
+    float *const moving_mean = running_mean.as<float>(), *const moving_var = running_var.as<float>();
+    if (training) {
+      const P pieces(x, kFewestSummed, kMostSummed);
+      CudaScratch partial(ctx, static_cast<size_t>(pieces.count() * 2 * pieces.columns) * sizeof(float));
+      launch(ctx, name, moments_kernel<P>, pieces.grid(), kThreads, 0, pieces, x.as<T>(), partial.as<float>());
+      launch(ctx, name, statistics_kernel<T>, blocks_for(pieces.columns, kColumnThreads),
+             kColumnThreads * kPieceThreads, 0, pieces.rows, pieces.rows_per_block, pieces.count(), pieces.columns,
+             p.eps, p.momentum, x.as<T>(), partial.as<float>(), means, rstds, moving_mean, moving_var);
+    }
+    const P pieces(x, 1, kMostMapped);
+    launch(ctx, name, apply_kernel<P>, pieces.grid(), kThreads, 0, pieces, f.op == Unary::relu, p.eps, x.as<T>(),
+           optional<T>(residual), w.as<float>(), bias.as<float>(), training ? nullptr : moving_mean,
+           training ? nullptr : moving_var, means, rstds, y.as<T>());
   };
-  dispatch_pieces(x, run, residual, w, bias, y, mean, rstd);
+  dispatch_pieces(x, run, residual, w, bias, y, mean, rstd, running_mean, running_var);
 }
 
-void batch_norm_forward_inference(CudaContext& ctx, const BatchNorm& p, const Unary& f, ConstView x, ConstView residual,
-                                  ConstView w, ConstView bias, ConstView running_mean, ConstView running_var, View y) {
-  const auto run = [&]<class P>() {
-    apply<P>(ctx, "batch_norm_forward_inference",
-             {running_mean.as<float>(), running_var.as<float>(), w.as<float>(), bias.as<float>(),
-              static_cast<float>(p.eps), true, f.op == Unary::relu},
-             x, residual, y);
-  };
-  dispatch_pieces(x, run, residual, w, bias, running_mean, running_var, y);
-}
-
-void batch_norm_backward(CudaContext& ctx, bool batch_statistics, ConstView x, ConstView w, ConstView mean,
-                         ConstView rstd, ConstView dy, View dx, View dw, View dbias) {
+void batch_norm_backward(CudaContext& ctx, bool training, ConstView x, ConstView y, ConstView w, ConstView bias,
+                         ConstView mean, ConstView rstd, ConstView dy, View dx, View dresidual, View dw, View dbias) {
   const char* const name = "batch_norm_backward";
-  const auto run = [&]<class P>() {
-    using T = typename P::T;
-    const P reducing = reducing_pieces<P>(x), mapping = mapping_pieces<P>(x);
-    const int64_t channels = x.shape[-1];
-    CudaScratch partial(ctx, static_cast<size_t>(reducing.count() * 2 * channels) * sizeof(float));
-    launch(ctx, name, backward_sums_kernel<P>, reducing.grid(), kThreads, 0, reducing, x.as<T>(), mean.as<float>(),
-           rstd.as<float>(), dy.as<T>(), partial.as<float>());
-    add_partial_sums(ctx, name, reducing.count(), channels, partial.as<float>(), dbias.as<float>(), dw.as<float>());
-    const float share = batch_statistics ? 1 / static_cast<float>(reducing.rows) : 0.0f;
-    launch(ctx, name, backward_kernel<P>, mapping.grid(), kThreads, 0, mapping, share, x.as<T>(), w.as<float>(),
-           mean.as<float>(), rstd.as<float>(), dw.as<float>(), dbias.as<float>(), dy.as<T>(), dx.as<T>());
+  const auto run = [&]<Relu kRelu>() {
+    const auto launch_all = [&]<class P>() {
+      using T = typename P::T;
+      const P reducing(x, kFewestSummed, kMostSummed), mapping(x, 1, kMostMapped);
+      CudaScratch partial(ctx, static_cast<size_t>(reducing.count() * 2 * reducing.columns) * sizeof(float));
+      launch(ctx, name, backward_sums_kernel<P, kRelu>, reducing.grid(), kThreads, 0, reducing, x.as<T>(),
+             optional<T>(y), w.as<float>(), bias.as<float>(), mean.as<float>(), rstd.as<float>(), dy.as<T>(),
+             optional<T>(dresidual), partial.as<float>());
+      add_partial_sums(ctx, name, reducing.count(), reducing.columns, partial.as<float>(), dbias.as<float>(),
+                       dw.as<float>());
+      const float share = training ? 1 / static_cast<float>(reducing.rows) : 0.0f;
+      launch(ctx, name, backward_kernel<P, kRelu == Relu::from_x>, mapping.grid(), kThreads, 0, mapping, share,
+             x.as<T>(), w.as<float>(), bias.as<float>(), mean.as<float>(), rstd.as<float>(), dw.as<float>(),
+             dbias.as<float>(), dresidual.defined() ? dresidual.as<T>() : dy.as<T>(), dx.as<T>());
+    };
+    dispatch_pieces(x, launch_all, y, w, bias, mean, rstd, dy, dx, dresidual, dw, dbias);
   };
-  dispatch_pieces(x, run, w, mean, rstd, dy, dx, dw, dbias);
+  if (!y.defined()) return run.template operator()<Relu::none>();
+  dresidual.defined() ? run.template operator()<Relu::from_y>() : run.template operator()<Relu::from_x>();
 }
 
 }  // namespace engine

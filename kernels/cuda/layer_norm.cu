@@ -1,9 +1,11 @@
 // Layer normalisation. Traffic in bytes per element for f32 / bf16: forward 8 / 4, with a residual 16 / 8, backward
-// 12 / 6, with dsum 16 / 8; weights and the sums of dw and dbias stay in the caches. Rows of more than 8192 elements
-// are read once more per pass, from the caches. Bound by memory.
+// 12 / 6, with dsum 16 / 8; dropout adds nothing forward, as its mask is drawn again, and 4 / 2 backward, where the two
+// gradients differ. Weights and the sums of dw and dbias stay in the caches. Rows of more than 8192 elements are read
+// once more per pass, from the caches. Bound by memory.
 //
 // Backward: a block takes rows in turns and sums its part of dw and dbias in registers; a second kernel adds up what
 // the blocks have (the design of FastLayerNorm in NVIDIA's apex).
+#include "kernels/cuda/dropout.cuh"
 #include "kernels/cuda/partial_sums.h"
 #include "kernels/cuda/rows.cuh"
 #include "kernels/norm.h"
@@ -14,14 +16,17 @@ namespace {
 // `residual` and `sum` may be null.
 template <class R>
 __global__ void __launch_bounds__(R::kMostThreads)
-    layer_norm_forward_kernel(R rows, float eps, const typename R::T* x, const typename R::T* residual, const float* w,
-                              const float* bias, typename R::T* y, typename R::T* sum, float* mean, float* rstd) {
+    layer_norm_forward_kernel(R rows, float eps, DropoutMask mask, const typename R::T* x,
+                              const typename R::T* residual, const float* w, const float* bias, typename R::T* y,
+                              typename R::T* sum, float* mean, float* rstd) {
+  using T = typename R::T;
   const int64_t row = int64_t{blockIdx.x} * rows.per_block + rows.row_in_block(), at = row * rows.columns;
   const bool is_row = row < rows.rows;
   float v[R::kSlots][R::kCount] = {};
   const auto load = [&](int slot, int column) {
     rows.load(x + at, column, v[slot]);
     if (residual == nullptr) return;
+    if (mask.threshold) mask.apply<T, R::kWhole>(at + column, v[slot]);
     float added[R::kCount];
     rows.load(residual + at, column, added);
 #pragma unroll
@@ -31,7 +36,9 @@ __global__ void __launch_bounds__(R::kMostThreads)
   // In two passes, and by differences from one of the values, so that a mean far from 0 costs no digits.
   float pivot = 0, total[1] = {0};
   if (is_row) {
-    pivot = to_f32(x[at]) + (residual ? to_f32(residual[at]) : 0.0f);
+    float start[1] = {to_f32(x[at])};
+    if (mask.threshold) mask.apply<T, R::kWhole>(at, start);
+    pivot = start[0] + (residual ? to_f32(residual[at]) : 0.0f);
     rows.each_pack([&](int slot, int column) {
       load(slot, column);
       if (sum) rows.store(sum + at, column, v[slot]);
@@ -68,11 +75,14 @@ __global__ void __launch_bounds__(R::kMostThreads)
   if (rows.thread() == 0) mean[row] = m, rstd[row] = s;
 }
 
-// partial (blocks, 2, columns): sums of dw and dbias over the rows that a block takes. `dsum` may be null.
+// partial (blocks, 2, columns): sums of dw and dbias over the rows that a block takes. `dsum` may be null, and so may
+// `dresidual` where nothing is dropped.
 template <class R>
 __global__ void __launch_bounds__(R::kMostThreads)
-    layer_norm_backward_kernel(R rows, const typename R::T* x, const float* w, const float* mean, const float* rstd,
-                               const typename R::T* dy, const typename R::T* dsum, typename R::T* dx, float* partial) {
+    layer_norm_backward_kernel(R rows, DropoutMask mask, const typename R::T* x, const float* w, const float* mean,
+                               const float* rstd, const typename R::T* dy, const typename R::T* dsum, typename R::T* dx,
+                               typename R::T* dresidual, float* partial) {
+  using T = typename R::T;
   using Values = float[R::kSlots][R::kCount];
   const int64_t step = int64_t{gridDim.x} * rows.per_block, begin = int64_t{blockIdx.x} * rows.per_block;
   const float scale = 1.0f / static_cast<float>(rows.columns);
@@ -127,6 +137,12 @@ __global__ void __launch_bounds__(R::kMostThreads)
           dw[slot][i] = fmaf(each, n, dw[slot][i]);
           dbias[slot][i] += each;
         }
+        if (mask.threshold) {
+          rows.store(dresidual + at, column, out);
+#pragma unroll
+          for (int i = 0; i < R::kCount; ++i) out[i] = to_f32(from_f32<T>(out[i]));
+          mask.apply<T, R::kWhole>(at + column, out);
+        }
         rows.store(dx + at, column, out);
         if (!R::kKeeps) {
           rows.store(sums, column, dw[0]);
@@ -153,23 +169,23 @@ __global__ void __launch_bounds__(R::kMostThreads)
 
 }  // namespace
 
-void layer_norm_forward(CudaContext& ctx, const LayerNorm& p, ConstView x, ConstView residual, ConstView w,
-                        ConstView bias, View y, View sum, View mean, View rstd) {
+void layer_norm_forward(CudaContext& ctx, const LayerNorm& p, const Dropout& d, ConstView step, ConstView x,
+                        ConstView residual, ConstView w, ConstView bias, View y, View sum, View mean, View rstd) {
   const int64_t columns = x.shape[-1];
   const bool aligned = aligned16(columns, x, residual, w, bias, y, sum);
   dispatch_device_float(x.dtype, [&]<class T>() {
     with_rows<T>(mean.elements(), columns, aligned, [&]<class R>(const R& rows) {
       launch(ctx, "layer_norm_forward", layer_norm_forward_kernel<R>, rows.grid(), rows.block(), 0, rows, p.eps,
-             x.as<T>(), optional<T>(residual), w.as<float>(), bias.as<float>(), y.as<T>(), optional<T>(sum),
-             mean.as<float>(), rstd.as<float>());
+             mask_of(d, step), x.as<T>(), optional<T>(residual), w.as<float>(), bias.as<float>(), y.as<T>(),
+             optional<T>(sum), mean.as<float>(), rstd.as<float>());
     });
   });
 }
 
-void layer_norm_backward(CudaContext& ctx, ConstView x, ConstView w, ConstView mean, ConstView rstd, ConstView dy,
-                         ConstView dsum, View dx, View dw, View dbias) {
+void layer_norm_backward(CudaContext& ctx, const Dropout& d, ConstView step, ConstView x, ConstView w, ConstView mean,
+                         ConstView rstd, ConstView dy, ConstView dsum, View dx, View dresidual, View dw, View dbias) {
   const int64_t columns = x.shape[-1];
-  const bool aligned = aligned16(columns, x, w, dy, dsum, dx);
+  const bool aligned = aligned16(columns, x, w, dy, dsum, dx, dresidual);
   dispatch_device_float(x.dtype, [&]<class T>() {
     with_rows<T>(mean.elements(), columns, aligned, [&]<class R>(const R& rows) {
       // 1024 threads for each of 132 multiprocessors; not the device's own number, on which the sums would depend.
@@ -177,8 +193,8 @@ void layer_norm_backward(CudaContext& ctx, ConstView x, ConstView w, ConstView m
       CudaScratch partial(ctx, size_t{blocks} * 2 * static_cast<size_t>(columns) * sizeof(float));
       const int64_t tile = rows.per_block == 1 ? 0 : rows.per_block * 2 * columns * size_of(DType::f32);
       launch(ctx, "layer_norm_backward", layer_norm_backward_kernel<R>, blocks, rows.block(), static_cast<size_t>(tile),
-             rows, x.as<T>(), w.as<float>(), mean.as<float>(), rstd.as<float>(), dy.as<T>(), optional<T>(dsum),
-             dx.as<T>(), partial.as<float>());
+             rows, mask_of(d, step), x.as<T>(), w.as<float>(), mean.as<float>(), rstd.as<float>(), dy.as<T>(),
+             optional<T>(dsum), dx.as<T>(), optional<T>(dresidual), partial.as<float>());
       add_partial_sums(ctx, "layer_norm_backward", blocks, columns, partial.as<float>(), dw.as<float>(),
                        dbias.as<float>());
     });

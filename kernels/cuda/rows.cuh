@@ -22,6 +22,7 @@ template <class Element, bool kAligned>
 struct RowPacks {
   using T = Element;
   static constexpr int kCount = kLanes<T>;  // elements in a pack
+  static constexpr bool kWhole = kAligned;  // packs are whole
 
   int columns;
 
@@ -40,7 +41,7 @@ struct RowPacks {
     }
   }
   template <class V>
-  __device__ void store(V* row, int column, const float (&from)[kCount]) const {
+  __device__ void store(V* row, int column, const float* from) const {
     if constexpr (kAligned) {
       Pack<V, kCount> pack;
 #pragma unroll
