@@ -11,13 +11,21 @@ namespace {
 // Relative L2 error allowed to any op against f64: what the design asks of each mode; a row's own bound may be tighter.
 constexpr double kStrict = 1e-5, kTf32 = 1e-3, kBf16 = 1e-2;
 
-// Runs check(row) for the rows whose op matches the regular expression in ENGINE_TEST_OPS (all without one); a row that
-// throws fails and does not keep the others from running.
+int64_t input_elements(const OpCase& row) {
+  int64_t count = 0;
+  for (const Input& input : row.inputs) count += input.shape.elements();
+  return count;
+}
+
+// Runs check(row) for the rows whose op matches the regular expression in ENGINE_TEST_OPS (all without one) and whose
+// inputs have at most ENGINE_TEST_MOST elements together (any number without): for tools under which kernels take long.
+// A row that throws fails and does not keep the others from running.
 template <class Check>
 void for_each_case(const Check& check) {
-  const char* pattern = std::getenv("ENGINE_TEST_OPS");
+  const char *const pattern = std::getenv("ENGINE_TEST_OPS"), *const most = std::getenv("ENGINE_TEST_MOST");
   for (const OpCase& row : op_cases()) {
     if (pattern != nullptr && !std::regex_match(row.op, std::regex(pattern))) continue;
+    if (most != nullptr && input_elements(row) > std::atoll(most)) continue;
     try {
       check(row);
     } catch (const std::exception& error) {

@@ -24,6 +24,7 @@ Tensor dropout(const Tensor& x, double probability) {
   ENGINE_CHECK(is_float(x.dtype()), "dropout: expected a float tensor, got ", x.shape(), " ", x.dtype());
   const DrawnDropout drop = draw_dropout("dropout", probability, x.device());
   if (probability == 0) return x;
+  const ProfiledPass pass = forward_pass("dropout", x);
   return record("dropout", {x}, drop(x), [drop](const Grads& dy) { return Grads{drop(dy[0])}; });
 }
 

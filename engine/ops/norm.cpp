@@ -61,6 +61,7 @@ std::vector<Tensor> normalize_rows(const char* name, const Tensor& x, const Tens
   check_parameter(name, "w", x, w);
   check_parameter(name, "bias", x, bias);
   if (residual) check_residual(name, x, residual);
+  const ProfiledPass pass = forward_pass(name, x);
   const DrawnDropout drop = draw_dropout(name, dropout, x.device());
   const bool adds = residual.defined(), drops = dropout > 0;
   const Tensor y = Tensor::empty_like(x), sum = adds ? Tensor::empty_like(x) : Tensor();
@@ -97,6 +98,7 @@ Tensor batch_norm(const Tensor& x, const Tensor& w, const Tensor& bias, const Te
                   const Tensor& running_var, bool training, const BatchNorm& p, const Tensor& residual,
                   const Unary& f) {
   check_batch_norm(x, w, bias, running_mean, running_var, training, residual, f);
+  const ProfiledPass pass = forward_pass("batch_norm", x);
   const Tensor y = Tensor::empty_like(x), mean = Tensor::empty_like(running_mean),
                rstd = Tensor::empty_like(running_var);
   on(x.device(), [&](auto& ctx) {
