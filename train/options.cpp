@@ -178,6 +178,13 @@ void declare_run(OptionTable& table, TrainOptions& o) {
       {"precision", "run.precision", "NAME", "What products are computed in; auto: bf16 on CUDA, f32 on the CPU"},
       o.precision,
       {{"auto", Precision::automatic}, {"f32", Precision::f32}, {"tf32", Precision::tf32}, {"bf16", Precision::bf16}});
+  table.boolean({"tune", "run.tune", "",
+                 "CUDA: time several ways to compute each convolution and product, use the fastest; see plans.txt in "
+                 "the run's folder"},
+                o.tune);
+  table.text({"plans", "run.plans", "FILE",
+              "CUDA: the plans.txt of another run, to compute in exactly its ways; what it lacks is chosen as usual"},
+             o.plans);
   table.choice({"progress", "run.progress", "HOW", "auto: a bar on a terminal, else lines"}, o.progress,
                {{"auto", ProgressMode::automatic},
                 {"bar", ProgressMode::bar},

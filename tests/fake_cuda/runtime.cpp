@@ -23,6 +23,7 @@ size_t bytes_now = 0;
 int64_t count = 0;
 cudaError_t last = cudaSuccess;
 Work* capturing = nullptr;
+double now = 0;  // in milliseconds
 
 cudaError_t result(cudaError_t code) {
   if (code != cudaSuccess) last = code;
@@ -81,6 +82,7 @@ Faults& faults() {
 }
 size_t allocated_bytes() { return bytes_now; }
 int64_t allocations() { return count; }
+void pass_time(double milliseconds) { now += milliseconds; }
 int status() { return faults().sticky_status; }
 void submit(std::function<void()> work) {
   if (capturing != nullptr)
@@ -100,7 +102,9 @@ struct CUgraphExec_st {
   Work work;
 };
 struct CUstream_st {};
-struct CUevent_st {};
+struct CUevent_st {
+  double at = 0;
+};
 
 extern "C" {
 
@@ -139,6 +143,10 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
       return result(cudaErrorInvalidValue);
   }
   return result(device_status());
+}
+cudaError_t cudaDriverGetVersion(int* version) {
+  *version = 13099;
+  return result();
 }
 cudaError_t cudaDeviceGetDefaultMemPool(cudaMemPool_t*, int) { return result(); }
 cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t, cudaMemPoolAttr, void*) { return result(); }
@@ -189,10 +197,13 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
   delete event;
   return result();
 }
-cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t) { return result(); }
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t) {
+  event->at = now;
+  return result();
+}
 cudaError_t cudaEventSynchronize(cudaEvent_t) { return result(); }
-cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t, cudaEvent_t) {
-  *milliseconds = 0.001f;
+cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t begin, cudaEvent_t end) {
+  *milliseconds = static_cast<float>(0.001 + end->at - begin->at);
   return result();
 }
 cudaError_t cudaFuncSetAttribute(const void*, cudaFuncAttribute, int) { return result(); }
@@ -204,6 +215,10 @@ cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, const voi
 cudaError_t cudaStreamBeginCapture(cudaStream_t, cudaStreamCaptureMode) {
   if (capturing != nullptr) return result(cudaErrorIllegalState);
   capturing = new Work;
+  return result();
+}
+cudaError_t cudaStreamIsCapturing(cudaStream_t, cudaStreamCaptureStatus* capture) {
+  *capture = capturing != nullptr ? cudaStreamCaptureStatusActive : cudaStreamCaptureStatusNone;
   return result();
 }
 cudaError_t cudaStreamEndCapture(cudaStream_t, cudaGraph_t* graph) {
