@@ -86,10 +86,9 @@ size_t fastest(CudaContext& ctx, const Trial& trial) {
   }
   std::ranges::sort(order);
   const std::vector<float> reference = result_of(0);
-  return std::ranges::find_if(
-             order,
-             [&](const auto& each) { return each.second == 0 || agree(result_of(each.second), reference, trial); })
-      ->second;
+  for (const auto& [time, candidate] : order)
+    if (candidate == 0 || agree(result_of(candidate), reference, trial)) return candidate;
+  return 0;
 }
 
 std::string header(CudaContext& ctx) {

@@ -23,7 +23,8 @@ size_t bytes_now = 0;
 int64_t count = 0;
 cudaError_t last = cudaSuccess;
 Work* capturing = nullptr;
-double now = 0;  // in milliseconds
+bool capture_spoilt = false;  // by waiting for the stream
+double now = 0;               // in milliseconds
 
 cudaError_t result(cudaError_t code) {
   if (code != cudaSuccess) last = code;
@@ -187,7 +188,10 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   delete stream;
   return result();
 }
-cudaError_t cudaStreamSynchronize(cudaStream_t) { return result(capturing ? cudaErrorStreamCaptureUnsupported : last); }
+cudaError_t cudaStreamSynchronize(cudaStream_t) {
+  capture_spoilt = capturing != nullptr;
+  return result(capturing ? cudaErrorStreamCaptureUnsupported : last);
+}
 cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned) { return result(); }
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
   *event = new CUevent_st;
@@ -215,6 +219,7 @@ cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, const voi
 cudaError_t cudaStreamBeginCapture(cudaStream_t, cudaStreamCaptureMode) {
   if (capturing != nullptr) return result(cudaErrorIllegalState);
   capturing = new Work;
+  capture_spoilt = false;
   return result();
 }
 cudaError_t cudaStreamIsCapturing(cudaStream_t, cudaStreamCaptureStatus* capture) {
@@ -226,7 +231,7 @@ cudaError_t cudaStreamEndCapture(cudaStream_t, cudaGraph_t* graph) {
   *graph = new CUgraph_st{std::move(*capturing)};
   delete capturing;
   capturing = nullptr;
-  return result();
+  return result(capture_spoilt ? cudaErrorStreamCaptureInvalidated : static_cast<cudaError_t>(status()));
 }
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph, unsigned long long) {
   *executable = new CUgraphExec_st{graph->work};
