@@ -43,8 +43,9 @@ TEST_CASE("engine_train: --tune chooses plans, --plans repeats them, to the byte
   const TemporaryFolder folder;
   make_videos(folder / "videos");
   const auto train = [&](std::vector<std::string> more) {
-    const std::vector<std::string> flags = {folder / "videos", "--max-steps", "2",          "--batch", "2",
-                                            "--frames",        "1",           "--progress", "none",    "--force"};
+    const std::vector<std::string> flags = {
+        folder / "videos", "--max-steps", "2",      "--batch", "2",      "--frames", "1",
+        "--progress",      "none",        "--size", "16",      "--force"};
     more.insert(more.begin(), flags.begin(), flags.end());
     return program_run::run(folder, "engine_train", more);
   };
