@@ -178,6 +178,11 @@ void declare_run(OptionTable& table, TrainOptions& o) {
       {"precision", "run.precision", "NAME", "What products are computed in; auto: bf16 on CUDA, f32 on the CPU"},
       o.precision,
       {{"auto", Precision::automatic}, {"f32", Precision::f32}, {"tf32", Precision::tf32}, {"bf16", Precision::bf16}});
+  table.choice({"progress", "run.progress", "HOW", "auto: a bar on a terminal, else lines"}, o.progress,
+               {{"auto", ProgressMode::automatic},
+                {"bar", ProgressMode::bar},
+                {"lines", ProgressMode::lines},
+                {"none", ProgressMode::none}});
   table.boolean({"tune", "run.tune", "",
                  "CUDA: time several ways to compute each convolution and product, use the fastest; see plans.txt in "
                  "the run's folder"},
@@ -185,11 +190,6 @@ void declare_run(OptionTable& table, TrainOptions& o) {
   table.text({"plans", "run.plans", "FILE",
               "CUDA: the plans.txt of another run, to compute in exactly its ways; what it lacks is chosen as usual"},
              o.plans);
-  table.choice({"progress", "run.progress", "HOW", "auto: a bar on a terminal, else lines"}, o.progress,
-               {{"auto", ProgressMode::automatic},
-                {"bar", ProgressMode::bar},
-                {"lines", ProgressMode::lines},
-                {"none", ProgressMode::none}});
   table.boolean({"json", "", "", "Results as one JSON object a line on stdout"}, o.json);
   table.boolean({"force", "", "", "Write into a folder that holds a model already"}, o.force);
   table.boolean({"dry-run", "", "", "Check everything, train nothing"}, o.dry_run);
