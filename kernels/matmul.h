@@ -15,4 +15,9 @@ namespace engine {
 void matmul(CpuContext& ctx, const Unary& f, ConstView a, ConstView b, ConstView bias, View y);
 void matmul(CudaContext& ctx, const Unary& f, ConstView a, ConstView b, ConstView bias, View y);
 
+// The gradients of y = x w^T + bias: dw = dy^T x and db = the sum of dy's rows, both assigned. dy (M, K), x (M, C),
+// dw (K, C), db (K), of one float type, contiguous; M may be 0. Sums are taken as in matmul().
+void linear_backward_weight(CpuContext& ctx, ConstView dy, ConstView x, View dw, View db);
+void linear_backward_weight(CudaContext& ctx, ConstView dy, ConstView x, View dw, View db);
+
 }  // namespace engine

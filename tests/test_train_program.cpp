@@ -110,6 +110,17 @@ TEST_CASE("engine_train: --json prints one object a line") {
   CHECK(kinds == std::vector<std::string>{"epoch", "test"});
 }
 
+TEST_CASE("engine_train: --tune says that it is not for the CPU; plans of no file are refused") {
+  const Outcome outcome = fixture().train({"--dry-run", "--tune", "--out", fixture().folder() / "tuned"});
+  CHECK(outcome.code == exit_code::kOk);
+  CHECK(outcome.err.find("--tune is for CUDA devices and does nothing on the CPU\n") != std::string::npos);
+  check_training_refused(fixture().videos(), {"--plans", fixture().folder() / "no.txt"}, exit_code::kNoInput,
+                         "no.txt: no such file, or it cannot be read");
+  const std::string empty = fixture().folder() / "empty.txt";
+  write_text(empty, "");
+  check_training_refused(fixture().videos(), {"--plans", empty}, exit_code::kCheckpoint, "empty.txt: empty file");
+}
+
 TEST_CASE("engine_train: --dry-run writes nothing") {
   const std::string out = fixture().folder() / "dry";
   const Outcome outcome =

@@ -181,6 +181,13 @@ void declare_run(OptionTable& table, TrainOptions& o) {
                 {"bar", ProgressMode::bar},
                 {"lines", ProgressMode::lines},
                 {"none", ProgressMode::none}});
+  table.boolean({"tune", "run.tune", "",
+                 "CUDA: time several ways to compute each convolution and product, use the fastest; see plans.txt in "
+                 "the run's folder"},
+                o.tune);
+  table.text({"plans", "run.plans", "FILE",
+              "CUDA: the plans.txt of another run, to compute in exactly its ways; what it lacks is chosen as usual"},
+             o.plans);
   table.boolean({"json", "", "", "Results as one JSON object a line on stdout"}, o.json);
   table.boolean({"force", "", "", "Write into a folder that holds a model already"}, o.force);
   table.boolean({"dry-run", "", "", "Check everything, train nothing"}, o.dry_run);

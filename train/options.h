@@ -72,6 +72,8 @@ struct TrainOptions {
   std::optional<int64_t> threads, workers;
   DeviceChoice device = DeviceChoice::automatic;
   Precision precision = Precision::automatic;
+  std::string plans;
+  bool tune = false;
   ProgressMode progress = ProgressMode::automatic;
   bool json = false, force = false, dry_run = false;
 };

@@ -76,4 +76,9 @@ void RunFolder::write(const std::string& file, const std::string& text) const {
   write_file_atomically(path(file), text);
 }
 
+void RunFolder::remove(const std::string& file) const {
+  std::error_code ignored;
+  fs::remove(path(file), ignored);
+}
+
 }  // namespace engine

@@ -24,6 +24,8 @@ class RunFolder {
   std::string last_model() const { return path("last.safetensors"); }
   // Puts a whole file there, or throws (kStorage) and leaves what was there.
   void write(const std::string& file, const std::string& text) const;
+  // Takes a file of an earlier run away, where there is one.
+  void remove(const std::string& file) const;
 
  private:
   void lock();

@@ -2,6 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <fstream>
+#include <iterator>
+
+#include "engine/plans.h"
 #include "train/chart.h"
 #include "train/data_options.h"
 #include "train/evaluate.h"
@@ -15,6 +19,7 @@ namespace engine {
 namespace {
 
 constexpr double kMuchWaiting = 0.2;
+constexpr const char* kPlans = "plans.txt";
 constexpr int64_t kWarmupShare = 20;  // a twentieth of the steps
 
 template <class... Parts>
@@ -43,6 +48,21 @@ ModelFile describe(const TrainOptions& options, const Dataset& dataset) {
   return file;
 }
 
+void set_plans(const TrainOptions& options, Device device) {
+  tune_plans = options.tune;
+  if (options.tune && device == kCpu) say("warning: --tune is for CUDA devices and does nothing on the CPU");
+  if (options.plans.empty()) return;
+  std::ifstream file(options.plans, std::ios::binary);
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  if (!file) throw Error(concat(options.plans, ": no such file, or it cannot be read"), exit_code::kNoInput);
+  if (text.empty()) throw Error(concat(options.plans, ": empty file (0 bytes)"), exit_code::kCheckpoint);
+  try {
+    use_plans(device, text);
+  } catch (const Error& error) {
+    throw Error(concat(options.plans, ": ", error.what()), error.code());
+  }
+}
+
 // One run in one folder.
 class Session {
  public:
@@ -62,6 +82,7 @@ class Session {
   void after_epoch(const EpochReport& report);
   void warn_about_data(const EpochReport& report) const;
   void save(const std::string& path, int64_t epoch) const;
+  void save_plans() const;
   int save_and_stop(int64_t finished_epochs) const;
   int test(int64_t best_epoch) const;
 
@@ -126,6 +147,7 @@ void Session::after_epoch(const EpochReport& report) {
   if (report.best) best_accuracy_ = report.validation.samples() > 0 ? report.validation.accuracy() : 0.0;
   save(folder_.last_model(), report.epoch);
   if (report.best) save(folder_.best_model(), report.epoch);
+  save_plans();
   folder_.write("metrics.csv", metrics_csv(reports_));
   print_out((options_.json ? epoch_json(report) : epoch_line(report, options_.epochs)) + "\n");
   warn_about_data(report);
@@ -147,6 +169,11 @@ void Session::save(const std::string& path, int64_t epoch) const {
   save_model(path, file);
 }
 
+void Session::save_plans() const {
+  const std::string plans = chosen_plans(resolve(options_.device));
+  plans.empty() ? folder_.remove(kPlans) : folder_.write(kPlans, plans);
+}
+
 int Session::save_and_stop(int64_t finished_epochs) const {
   const int signal = StopSignals::received();
   if (!trainer_.finite()) {
@@ -154,6 +181,7 @@ int Session::save_and_stop(int64_t finished_epochs) const {
     return stop_exit_code(signal);
   }
   save(folder_.last_model(), finished_epochs);
+  save_plans();
   say("stopped by {} at step {}; saved {}", signal_name(signal), trainer_.steps(), folder_.last_model());
   return stop_exit_code(signal);
 }
@@ -164,6 +192,7 @@ int Session::test(int64_t best_epoch) const {
   best.move_to(device, resolve(options_.precision, device));
   Loader clips(splits_.test, evaluation_loader(best.description().preprocessing, *options_.workers));
   const Metrics metrics = evaluate(best, clips, [] { return StopSignals::received() == 0; });
+  save_plans();
   print_err(left_out_clips(clips.stats(), splits_.test));
   if (const int signal = StopSignals::received(); signal != 0) {
     say("stopped by {} in the test; the models of all epochs are saved", signal_name(signal));
@@ -194,7 +223,9 @@ int train(TrainOptions& options, const OptionTable& table) {
   if (options.data.empty())
     throw Error("no data given: engine_train DATA, where DATA is a folder with a folder of videos per class, or a list",
                 exit_code::kUsage);
-  resolve(options.precision, resolve(options.device));
+  const Device device = resolve(options.device);
+  resolve(options.precision, device);
+  set_plans(options, device);
   const Splits splits = open_splits(options.data, split_options(options));
   resolve(options, picture_size(splits.train));
   set_cpu_threads(static_cast<int>(*options.threads));

@@ -119,8 +119,14 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias, const Unary&
                   const Tensor dz_rows = as_rows(dz);
                   Grads grads(3);
                   if (dx) grads[0] = product(dz_rows, w, rows.shape(), w.device()).reshape(x_shape);
-                  if (dw) grads[1] = product(transposed(dz_rows), rows, w.shape(), w.device());
-                  if (dbias) grads[2] = sum_outer(dz_rows, {w.size(0)});
+                  if (dw && dbias) {
+                    grads[1] = Tensor::empty_like(w), grads[2] = Tensor::empty({w.size(0)}, w.dtype(), w.device());
+                    on(w.device(), [&](auto& ctx) { linear_backward_weight(ctx, dz_rows, rows, grads[1], grads[2]); });
+                  } else if (dw) {
+                    grads[1] = product(transposed(dz_rows), rows, w.shape(), w.device());
+                  } else if (dbias) {
+                    grads[2] = sum_outer(dz_rows, {w.size(0)});
+                  }
                   return grads;
                 });
 }

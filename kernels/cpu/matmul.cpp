@@ -4,6 +4,7 @@
 
 #include "kernels/cpu/onednn.h"
 #include "kernels/cpu/parallel.h"
+#include "kernels/reduce.h"
 
 namespace engine {
 namespace {
@@ -119,6 +120,12 @@ void matmul(CpuContext& ctx, const Unary& f, ConstView a, ConstView b, ConstView
     bias_activation_forward(ctx, f, y, bias, y);
   else if (!is_identity(f))
     unary_forward(ctx, f, y, y);
+}
+
+void linear_backward_weight(CpuContext& ctx, ConstView dy, ConstView x, View dw, View db) {
+  const ConstView left(dy.data, dy.dtype, {dy.shape[1], dy.shape[0]}, {1, dy.shape[1]});  // dy^T
+  matmul(ctx, {Unary::affine}, left, x, {}, dw);
+  reduce_forward(ctx, {Reduce::sum, 0, 1}, dy, db);
 }
 
 }  // namespace engine

@@ -2,12 +2,14 @@
 // about 64 channels on each side (3x3, bf16), by memory below and for 1x1.
 #include "kernels/conv.h"
 
+#include <array>
 #include <map>
 #include <optional>
 
 #include "kernels/copy.h"
 #include "kernels/cuda/execute_plan.h"
 #include "kernels/cuda/pad_channels.h"
+#include "kernels/cuda/plans.h"
 
 namespace engine {
 namespace {
@@ -17,11 +19,34 @@ struct Plans {
   std::map<ConvKey, std::shared_ptr<const ConvPlan>> plans;
 };
 
+int64_t elements(int64_t outer, const Space& space, int64_t channels) {
+  return outer * space[0] * space[1] * space[2] * channels;
+}
+
+std::shared_ptr<const ConvPlan> make_plan(CudaContext& ctx, const ConvKey& key, const DeviceDescription& device) {
+  Trial trial{.problem = text_of(key), .dtype = key.dtype, .results = 3};
+  const auto plans = build_plans(key, device, wanted_plans(ctx, trial.problem));
+  for (const auto& plan : plans) {
+    trial.candidates.push_back(plan->engine);
+    trial.workspace_bytes = std::max(trial.workspace_bytes, plan->workspace_bytes);
+  }
+  const int64_t w = elements(key.k, key.w, key.c / key.groups), y = elements(key.n, key.y, key.k);
+  const size_t result = std::array{3, 1, 2}[key.pass];
+  trial.terms = std::array{w / key.k + 1, w / key.c, y / key.k}[key.pass];
+  trial.operands = {key.k, elements(key.n, key.x, key.c), w, y};
+  std::swap(trial.operands[result], trial.operands.back());
+  trial.run = [&](size_t candidate, std::vector<void*> memory, void* workspace) {
+    std::swap(memory[result], memory[3]);
+    execute_plan(ctx, *plans[candidate], {memory[1], memory[2], memory[3], memory[0]}, workspace);
+  };
+  return plans[choose_plan(ctx, trial)];
+}
+
 const ConvPlan& plan_for(CudaContext& ctx, const ConvKey& key) {
   Plans& cache = ctx.cache<Plans>();
   if (!cache.device) cache.device = describe_device(ctx);
   auto found = cache.plans.find(key);
-  if (found == cache.plans.end()) found = cache.plans.emplace(key, build_plan(key, *cache.device)).first;
+  if (found == cache.plans.end()) found = cache.plans.emplace(key, make_plan(ctx, key, *cache.device)).first;
   return *found->second;
 }
 
@@ -72,6 +97,8 @@ void convolve(CudaContext& ctx, ConvKey::Pass pass, ConvKey::Epilogue epilogue, 
 }
 
 }  // namespace
+
+void forget_convolution_plans(CudaContext& ctx) { ctx.cache<Plans>().plans.clear(); }
 
 void conv_forward(CudaContext& ctx, const Conv3d& p, const Unary& f, ConstView x, ConstView w, ConstView bias, View y) {
   check_conv(p, x, w, y);

@@ -146,13 +146,15 @@ std::string engine_of(const CudnnDescriptor& plan) {
   return json.substr(start + kName.size(), json.size() - start - kName.size() - 1);
 }
 
-std::shared_ptr<const ConvPlan> choose_plan(const ConvKey& key, const DeviceDescription& device) {
+std::vector<std::shared_ptr<const ConvPlan>> choose_plans(const ConvKey& key, const DeviceDescription& device,
+                                                          size_t most) {
   CudnnDescriptor properties(CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR);
   properties.set_all(CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION, device.json);
   properties.finalize();
   const CudnnDescriptor graph = graph_of(key);
-  std::shared_ptr<ConvPlan> best;
-  for (const auto mode : {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK}) {
+  std::vector<std::shared_ptr<const ConvPlan>> plans;
+  std::shared_ptr<const ConvPlan> least;  // of workspace
+  for (const auto mode : {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK, CUDNN_HEUR_MODE_B}) {
     CudnnDescriptor heuristic(CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR);
     heuristic.set(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, graph);
     heuristic.set(CUDNN_ATTR_ENGINEHEUR_MODE, mode);
@@ -166,13 +168,16 @@ std::shared_ptr<const ConvPlan> choose_plan(const ConvKey& key, const DeviceDesc
       plan.set(CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, properties);
       if (!plan.supported()) continue;
       const auto bytes = static_cast<size_t>(plan.values<int64_t>(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE).at(0));
-      if (best == nullptr || bytes < best->workspace_bytes)
-        best = std::make_shared<ConvPlan>(ConvPlan{key, bytes, engine_of(plan), plan.handle()});
-      if (best->workspace_bytes <= kMostWorkspace) return best;
+      const auto built = std::make_shared<ConvPlan>(ConvPlan{key, bytes, engine_of(plan), plan.handle()});
+      if (least == nullptr || bytes < least->workspace_bytes) least = built;
+      const auto same = [&](const auto& other) { return other->engine == built->engine; };
+      if (bytes <= kMostWorkspace && std::ranges::none_of(plans, same)) plans.push_back(built);
+      if (plans.size() == most) return plans;
     }
   }
-  ENGINE_CHECK(best != nullptr, "cuDNN ", cudnnGetVersion(), " has no deterministic plan");
-  return best;
+  ENGINE_CHECK(least != nullptr, "cuDNN ", cudnnGetVersion(), " has no deterministic plan");
+  if (plans.empty()) plans.push_back(least);
+  return plans;
 }
 
 }  // namespace
@@ -185,9 +190,10 @@ std::string DeviceDescription::name() const {
   return json.substr(start, json.find('"', start) - start);
 }
 
-std::shared_ptr<const ConvPlan> build_plan(const ConvKey& key, const DeviceDescription& device) {
+std::vector<std::shared_ptr<const ConvPlan>> build_plans(const ConvKey& key, const DeviceDescription& device,
+                                                         size_t most) {
   try {
-    return choose_plan(key, device);
+    return choose_plans(key, device, most);
   } catch (const Error& error) {
     throw Error(concat(text_of(key), ", on ", device.name(), ": ", error.what()), error.code());
   }

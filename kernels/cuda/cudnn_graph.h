@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "kernels/cuda/conv_key.h"
 
@@ -26,11 +27,16 @@ struct ConvPlan {
   std::shared_ptr<void> plan;  // cuDNN's descriptor
 };
 
-// The first plan that cuDNN's heuristics name for the key on such a device and that computes as we promise:
+// The plans that cuDNN's heuristics name for the key on such a device and that compute as we promise:
 // deterministically, with f32 sums and products of the factors as they are (no Fourier or Winograd transform; TF32 only
 // where key.tensor_cores), without code that has yet to be compiled (which takes a driver and up to a second), and in
-// at most 2 GiB of workspace, or in the least where all plans want more. The same key and description give the same
-// plan. Throws an Error that names op, shapes and device where cuDNN has none.
-std::shared_ptr<const ConvPlan> build_plan(const ConvKey& key, const DeviceDescription& device);
+// at most 2 GiB of workspace, or one in the least where all plans want more. At most `most`, the heuristics' first
+// choice first; more of them begin with the same ones. The same key and description give the same plans. Throws an
+// Error that names op, shapes and device where cuDNN has none.
+std::vector<std::shared_ptr<const ConvPlan>> build_plans(const ConvKey& key, const DeviceDescription& device,
+                                                         size_t most);
+inline std::shared_ptr<const ConvPlan> build_plan(const ConvKey& key, const DeviceDescription& device) {
+  return build_plans(key, device, 1)[0];
+}
 
 }  // namespace engine

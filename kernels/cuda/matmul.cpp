@@ -3,13 +3,16 @@
 // Bound by tensor cores from about 300 FLOP per byte on, by memory below.
 #include "kernels/matmul.h"
 
+#include <array>
+#include <iomanip>
 #include <map>
-#include <tuple>
+#include <optional>
 #include <vector>
 
 #include "kernels/copy.h"
-#include "kernels/cuda/context.h"
+#include "kernels/cuda/plans.h"
 #include "kernels/pointwise.h"
+#include "kernels/reduce.h"
 
 namespace engine {
 namespace {
@@ -25,12 +28,18 @@ struct Matrix {
   auto operator<=>(const Matrix&) const = default;
 };
 
+std::ostream& operator<<(std::ostream& out, const Matrix& matrix) {
+  return out << matrix.rows << "x" << matrix.columns << (matrix.transposed ? " transposed" : "") << " leading "
+             << matrix.leading << " batch stride " << matrix.batch_stride << " alignment " << matrix.alignment;
+}
+
 // Everything that a choice of algorithm depends on.
 struct Key {
   int64_t m = 0, n = 0, k = 0, batch = 1;  // of y = a b
   Matrix left{}, right{}, result{};        // b, a, y
   DType dtype = DType::f32;
   cublasLtEpilogue_t epilogue = CUBLASLT_EPILOGUE_DEFAULT;
+  uint32_t bias_alignment = kMostAlignment;
   F32Products products = F32Products::strict;
   auto operator<=>(const Key&) const = default;
 };
@@ -74,11 +83,13 @@ Layout make_layout(const Matrix& matrix, DType dtype, int64_t batch) {
   return layout;
 }
 
-// Descriptors and the algorithm of one key.
+constexpr size_t kMostAlgorithms = 8;
+
+// Descriptors and the algorithm of one key; only for the gradient of a bias there may be no algorithm.
 struct Plan {
   Product product;
   Layout left, right, result;
-  cublasLtMatmulAlgo_t algorithm{};
+  std::optional<cublasLtMatmulAlgo_t> algorithm;
 
   Plan(CudaContext& ctx, const Key& key) {
     cublasComputeType_t compute = CUBLAS_COMPUTE_32F;
@@ -89,8 +100,10 @@ struct Plan {
     set(product, CUBLASLT_MATMUL_DESC_TRANSA, key.left.transposed ? CUBLAS_OP_T : CUBLAS_OP_N);
     set(product, CUBLASLT_MATMUL_DESC_TRANSB, key.right.transposed ? CUBLAS_OP_T : CUBLAS_OP_N);
     set(product, CUBLASLT_MATMUL_DESC_EPILOGUE, key.epilogue);
-    if (key.epilogue != CUBLASLT_EPILOGUE_DEFAULT)
+    if (key.epilogue != CUBLASLT_EPILOGUE_DEFAULT) {
       set(product, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, type_of(key.dtype));
+      set(product, CUBLASLT_MATMUL_DESC_BIAS_POINTER, uintptr_t{key.bias_alignment});  // which the heuristic looks at
+    }
     left = make_layout(key.left, key.dtype, key.batch);
     right = make_layout(key.right, key.dtype, key.batch);
     result = make_layout(key.result, key.dtype, key.batch);
@@ -99,19 +112,53 @@ struct Plan {
     ENGINE_CUBLAS(cublasLtMatmulPreferenceCreate(&wish));
     const Preference preference(wish);
     set(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, kWorkspace);
+    // Parts of a sum are added up in f32, not in the type of the result.
+    set(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, uint32_t{CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE});
     set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, key.left.alignment);
     set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, key.right.alignment);
     set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, key.result.alignment);
     set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, key.result.alignment);
-    cublasLtMatmulHeuristicResult_t found{};
+    std::array<cublasLtMatmulHeuristicResult_t, kMostAlgorithms> found{};
     int count = 0;
     const cublasStatus_t status =
         cublasLtMatmulAlgoGetHeuristic(ctx.cublaslt(), product.get(), left.get(), right.get(), result.get(),
-                                       result.get(), preference.get(), 1, &found, &count);
-    ENGINE_CHECK(status == CUBLAS_STATUS_SUCCESS && count > 0, "matmul: cuBLASLt has no algorithm for ", key.batch,
-                 " products (", key.m, ",", key.k, ") by (", key.k, ",", key.n, ") of ", key.dtype, " (status ",
-                 static_cast<int>(status), ")");
-    algorithm = found.algo;
+                                       result.get(), preference.get(), kMostAlgorithms, found.data(), &count);
+    if (status != CUBLAS_STATUS_SUCCESS) count = 0;
+    ENGINE_CHECK(count > 0 || key.epilogue == CUBLASLT_EPILOGUE_BGRADB, "matmul: cuBLASLt has no algorithm for ",
+                 key.batch, " products (", key.m, ",", key.k, ") by (", key.k, ",", key.n, ") of ", key.dtype,
+                 " (status ", static_cast<int>(status), ")");
+    if (count > 0) choose(ctx, key, {found.begin(), found.begin() + count});
+  }
+
+  void choose(CudaContext& ctx, const Key& key, const std::vector<cublasLtMatmulHeuristicResult_t>& found) {
+    const bool sums = key.epilogue == CUBLASLT_EPILOGUE_BGRADB;
+    Trial trial{.dtype = key.dtype, .terms = key.k + 1, .results = sums ? 2u : 3u, .workspace_bytes = kWorkspace};
+    trial.problem =
+        concat("matmul: ", key.batch, " x (", key.m, ",", key.k, ") by (", key.k, ",", key.n, "), A ", key.left, ", B ",
+               key.right, ", D ", key.result, ", epilogue ", static_cast<int>(key.epilogue), " alignment ",
+               key.bias_alignment, ", ", key.dtype, key.products == F32Products::tf32 ? " (TF32)" : " (strict)");
+    for (const auto& each : found) {
+      std::ostringstream text;
+      for (const uint64_t word : each.algo.data) text << std::hex << std::setfill('0') << std::setw(16) << word;
+      trial.candidates.push_back(text.str());
+    }
+    const auto elements = [&](const Matrix& matrix) {
+      return (key.batch - 1) * matrix.batch_stride + (matrix.columns - 1) * matrix.leading + matrix.rows;
+    };
+    trial.operands = {elements(key.right), elements(key.left), std::max(key.m, key.n), elements(key.result)};
+    trial.run = [&](size_t candidate, const std::vector<void*>& memory, void* workspace) {
+      algorithm = found[candidate].algo;
+      run(ctx, key, memory[0], memory[1], memory[2], memory[3], workspace);
+    };
+    algorithm = found[choose_plan(ctx, trial)].algo;
+  }
+
+  void run(CudaContext& ctx, const Key& key, const void* a, const void* b, const void* bias, void* y,
+           void* workspace) const {
+    if (key.epilogue != CUBLASLT_EPILOGUE_DEFAULT) set(product, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);
+    const float one = 1.0f, zero = 0.0f;
+    ENGINE_CUBLAS(cublasLtMatmul(ctx.cublaslt(), product.get(), &one, b, left.get(), a, right.get(), &zero, y,
+                                 result.get(), y, result.get(), &*algorithm, workspace, kWorkspace, ctx.stream()));
   }
 };
 
@@ -167,16 +214,14 @@ const void* moved(const void* memory, int64_t elements, DType dtype) {
   return static_cast<const char*>(memory) + elements * size_of(dtype);
 }
 
-void multiply(CudaContext& ctx, const Key& key, const void* a, const void* b, const void* bias, void* y) {
+// False, and nothing done, where cuBLASLt has no algorithm for the gradient of a bias.
+bool multiply(CudaContext& ctx, const Key& key, const void* a, const void* b, const void* bias, void* y) {
   auto& plans = ctx.cache<Plans>().plans;
   auto found = plans.find(key);
   if (found == plans.end()) found = plans.try_emplace(key, ctx, key).first;
   const Plan& plan = found->second;
-  if (bias != nullptr) set(plan.product, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);
-  const float one = 1.0f, zero = 0.0f;
-  ENGINE_CUBLAS(cublasLtMatmul(ctx.cublaslt(), plan.product.get(), &one, b, plan.left.get(), a, plan.right.get(), &zero,
-                               y, plan.result.get(), y, plan.result.get(), &plan.algorithm, ctx.workspace(kWorkspace),
-                               kWorkspace, ctx.stream()));
+  if (plan.algorithm) plan.run(ctx, key, a, b, bias, y, ctx.workspace(kWorkspace));
+  return plan.algorithm.has_value();
 }
 
 // The epilogue that computes f(x + bias), or DEFAULT where cuBLASLt has none.
@@ -193,23 +238,12 @@ void activate(CudaContext& ctx, const Unary& f, const ConstView& bias, const Vie
     unary_forward(ctx, f, y, y);
 }
 
-}  // namespace
-
-void matmul(CudaContext& ctx, const Unary& f, ConstView a, ConstView b, ConstView bias, View y) {
-  if (y.elements() == 0) return;
-  if (a.shape[-1] == 0) {
-    fill(ctx, y, 0.0);
-    return activate(ctx, f, bias, y);
-  }
-  if (b.shape.rank() == 2 && a.contiguous() && y.contiguous()) {  // the rows of all products as those of one matrix
-    a = ConstView(a.data, a.dtype, {a.shape.elements(0, a.shape.rank() - 1), a.shape[-1]});
-    y = View(y.memory(), y.dtype, {a.shape[0], y.shape[-1]});
-  }
+// As multiply(), of all products.
+bool multiply(CudaContext& ctx, cublasLtEpilogue_t epilogue, const ConstView& a, const ConstView& b, const void* bias,
+              const View& y) {
   Key key{.m = a.shape[-2], .n = b.shape[-1], .k = a.shape[-1], .dtype = y.dtype, .products = f32_products()};
   key.left = matrix_of(b), key.right = matrix_of(a), key.result = matrix_of(y);
-  key.epilogue = epilogue_of(f, bias.defined());
-  const bool fused = key.epilogue != CUBLASLT_EPILOGUE_DEFAULT;
-
+  key.epilogue = epilogue, key.bias_alignment = alignment_of(bias);
   std::vector<OuterAxis> axes = outer_axes(a, b, y);
   if (!axes.empty()) {
     key.batch = axes.back().size;
@@ -229,11 +263,39 @@ void matmul(CudaContext& ctx, const Unary& f, ConstView a, ConstView b, ConstVie
     void* const y_memory = const_cast<void*>(moved(y.data, y_offset, y.dtype));
     key.left.alignment = alignment_of(b_memory), key.right.alignment = alignment_of(a_memory);
     key.result.alignment = alignment_of(y_memory);
-    multiply(ctx, key, a_memory, b_memory, fused ? bias.data : nullptr, y_memory);
+    if (!multiply(ctx, key, a_memory, b_memory, bias, y_memory)) return false;
     size_t axis = axes.size();
     while (axis > 0 && ++index[axis - 1] == axes[axis - 1].size) index[--axis] = 0;
-    if (axis == 0) break;
+    if (axis == 0) return true;
   }
+}
+
+}  // namespace
+
+void forget_matmul_plans(CudaContext& ctx) { ctx.cache<Plans>().plans.clear(); }
+
+// BGRADB adds up what cuBLASLt calls B, our dy^T, over the terms of the product, our rows: a number per column of D.
+void linear_backward_weight(CudaContext& ctx, ConstView dy, ConstView x, View dw, View db) {
+  const ConstView left(dy.data, dy.dtype, {dy.shape[1], dy.shape[0]}, {1, dy.shape[1]});  // dy^T
+  const bool empty = x.elements() == 0 || dy.elements() == 0;
+  if (!empty && multiply(ctx, CUBLASLT_EPILOGUE_BGRADB, left, x, db.data, dw)) return;
+  matmul(ctx, {Unary::affine}, left, x, {}, dw);
+  reduce_forward(ctx, {Reduce::sum, 0, 1}, dy, db);
+}
+
+void matmul(CudaContext& ctx, const Unary& f, ConstView a, ConstView b, ConstView bias, View y) {
+  if (y.elements() == 0) return;
+  if (a.shape[-1] == 0) {
+    fill(ctx, y, 0.0);
+    return activate(ctx, f, bias, y);
+  }
+  if (b.shape.rank() == 2 && a.contiguous() && y.contiguous()) {  // the rows of all products as those of one matrix
+    a = ConstView(a.data, a.dtype, {a.shape.elements(0, a.shape.rank() - 1), a.shape[-1]});
+    y = View(y.memory(), y.dtype, {a.shape[0], y.shape[-1]});
+  }
+  const cublasLtEpilogue_t epilogue = epilogue_of(f, bias.defined());
+  const bool fused = epilogue != CUBLASLT_EPILOGUE_DEFAULT;
+  multiply(ctx, epilogue, a, b, fused ? bias.data : nullptr, y);
   if (!fused) activate(ctx, f, bias, y);
 }
 

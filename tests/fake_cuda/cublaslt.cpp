@@ -1,9 +1,11 @@
-// cuBLASLt's matrix product by loops over the column-major matrices that the descriptors say.
+// cuBLASLt's matrix product by loops over the column-major matrices that the descriptors say. Its heuristic names
+// several algorithms, which differ by the time they seem to take; the fastest of them computes something else.
 #include <cublasLt.h>
 #include <cuda_bf16.h>
 
 #include <cmath>
 #include <cstring>
+#include <iterator>
 #include <numbers>
 
 #include "tests/fake_cuda/fake_cuda.h"
@@ -11,6 +13,9 @@
 using engine::fake_cuda::faults;
 
 namespace {
+
+constexpr double kMilliseconds[] = {3, 2, 0.5, 5, 1, 4};  // of each algorithm
+constexpr uint64_t kAlgorithms = std::size(kMilliseconds), kWrong = 2, kMark = 0x57A2D1;
 
 struct Product {
   cublasComputeType_t compute;
@@ -48,7 +53,7 @@ double epilogue(const Product& p, int64_t row, double x) {
 }
 
 void multiply(const Product& p, const void* a, const Layout& la, const void* b, const Layout& lb, void* d,
-              const Layout& ld) {
+              const Layout& ld, bool wrong) {
   const auto k = static_cast<int64_t>(p.transpose_a == CUBLAS_OP_N ? la.columns : la.rows);
   for (int64_t batch = 0; batch < ld.batch; ++batch)
     for (int64_t column = 0; column < static_cast<int64_t>(ld.columns); ++column)
@@ -61,6 +66,18 @@ void multiply(const Product& p, const void* a, const Layout& la, const void* b, 
         }
         store(d, ld.type, batch * ld.stride + row + column * ld.leading, static_cast<float>(epilogue(p, row, sum)));
       }
+  if (p.epilogue == CUBLASLT_EPILOGUE_BGRADB)
+    for (int64_t column = 0; column < static_cast<int64_t>(ld.columns); ++column) {
+      double sum = 0;
+      for (int64_t i = 0; i < k; ++i)
+        sum += load(b, lb.type, p.transpose_b == CUBLAS_OP_N ? i + column * lb.leading : column + i * lb.leading);
+      store(const_cast<void*>(p.bias), p.bias_type, column, static_cast<float>(sum));
+    }
+  if (wrong) {  // one element of the last product
+    const auto last = static_cast<int64_t>(ld.rows) - 1 + (static_cast<int64_t>(ld.columns) - 1) * ld.leading;
+    const int64_t at = (ld.batch - 1) * ld.stride + last;
+    store(d, ld.type, at, static_cast<float>(1.5 * load(d, ld.type, at) + 1));
+  }
 }
 
 template <class To, class From>
@@ -85,6 +102,8 @@ cublasStatus_t cublasLtDestroy(cublasLtHandle_t handle) {
   delete as<char>(handle);
   return CUBLAS_STATUS_SUCCESS;
 }
+
+size_t cublasLtGetVersion() { return 130199; }
 
 cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t* descriptor, cublasComputeType_t compute, cudaDataType_t) {
   *descriptor = as<cublasLtMatmulDescOpaque_t>(new Product{.compute = compute});
@@ -142,19 +161,26 @@ cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t, 
                                                     const void*, size_t) {
   return status();
 }
-cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDesc_t, cublasLtMatrixLayout_t,
+cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDesc_t descriptor, cublasLtMatrixLayout_t,
                                               cublasLtMatrixLayout_t, cublasLtMatrixLayout_t, cublasLtMatrixLayout_t,
-                                              cublasLtMatmulPreference_t, int, cublasLtMatmulHeuristicResult_t* results,
-                                              int* count) {
-  *count = faults().no_matmul_algorithm ? 0 : 1;
-  results[0] = {};
+                                              cublasLtMatmulPreference_t, int most,
+                                              cublasLtMatmulHeuristicResult_t* results, int* count) {
+  *count = 0;
+  if (faults().no_matmul_algorithm) return status();
+  if (faults().no_bias_gradient && as<Product>(descriptor)->epilogue == CUBLASLT_EPILOGUE_BGRADB)
+    return CUBLAS_STATUS_NOT_SUPPORTED;
+  for (; *count < most && *count < static_cast<int>(kAlgorithms); ++*count) {
+    results[*count] = {};
+    results[*count].algo.data[0] = static_cast<uint64_t>(*count);
+    results[*count].algo.data[7] = kMark;
+  }
   return status();
 }
 
 cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t descriptor, const void* alpha, const void* a,
                               cublasLtMatrixLayout_t a_layout, const void* b, cublasLtMatrixLayout_t b_layout,
                               const void* beta, const void*, cublasLtMatrixLayout_t, void* d,
-                              cublasLtMatrixLayout_t d_layout, const cublasLtMatmulAlgo_t*, void*, size_t,
+                              cublasLtMatrixLayout_t d_layout, const cublasLtMatmulAlgo_t* algorithm, void*, size_t,
                               cudaStream_t) {
   if (*static_cast<const float*>(alpha) != 1 || *static_cast<const float*>(beta) != 0)
     return CUBLAS_STATUS_NOT_SUPPORTED;
@@ -166,7 +192,12 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t descriptor,
   const uint64_t b_terms = p.transpose_b == CUBLAS_OP_N ? lb.rows : lb.columns;
   if (rows != ld.rows || columns != ld.columns || a_terms != b_terms || la.batch != ld.batch || lb.batch != ld.batch)
     return CUBLAS_STATUS_INVALID_VALUE;
-  engine::fake_cuda::submit([=] { multiply(p, a, la, b, lb, d, ld); });
+  const uint64_t chosen = algorithm->data[0];
+  if (chosen >= kAlgorithms || algorithm->data[7] != kMark) return CUBLAS_STATUS_INVALID_VALUE;
+  engine::fake_cuda::submit([=] {
+    engine::fake_cuda::pass_time(kMilliseconds[chosen]);
+    multiply(p, a, la, b, lb, d, ld, chosen == kWrong);
+  });
   return status();
 }
 

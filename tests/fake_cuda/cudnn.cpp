@@ -1,9 +1,10 @@
-// Convolutions by plain loops, from the key of a plan alone, with sums in double that are rounded once; and the
-// description of a device that is not here.
+// Convolutions by plain loops, from the key of a plan alone (its engine gives a made-up time), with sums in double that
+// are rounded once; and the description of a device that is not here.
 #include <cuda_bf16.h>
 
 #include <cstring>
 #include <fstream>
+#include <functional>
 #include <iterator>
 #include <vector>
 
@@ -92,9 +93,16 @@ void execute_plan(CudaContext&, const ConvPlan& plan, const ConvMemory& memory, 
   for (const void* operand : {memory.x, memory.w, memory.y, memory.bias})
     ENGINE_CHECK(reinterpret_cast<uintptr_t>(operand) % kConvAlignment == 0, "fake cuDNN: a misaligned operand");
   ENGINE_CHECK(plan.plan != nullptr, "fake cuDNN: a plan without cuDNN's descriptor");
-  fake_cuda::submit([key = plan.key, bytes = plan.workspace_bytes, memory, workspace] {
+  const bool wrong = concat(text_of(plan.key), " => ", plan.engine) == fake_cuda::faults().wrong_convolution;
+  const double milliseconds = wrong ? 0.5 : 1 + static_cast<double>(std::hash<std::string>{}(plan.engine) % 1000);
+  fake_cuda::submit([key = plan.key, bytes = plan.workspace_bytes, memory, workspace, wrong, milliseconds] {
+    fake_cuda::pass_time(milliseconds / 100);
     if (bytes > 0) std::memset(workspace, 0xFF, bytes);
     convolve(key, memory);
+    void* const result = key.pass == ConvKey::forward          ? memory.y
+                         : key.pass == ConvKey::backward_input ? memory.x
+                                                               : memory.w;
+    if (wrong) store(result, key.dtype, 0, 1.5 * load(result, key.dtype, 0) + 1);
   });
 }
 

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <string>
 
 namespace engine::fake_cuda {
 
@@ -17,6 +18,8 @@ struct Faults {
   int64_t fail_allocation = 0;  // the n-th allocation from now fails with cudaErrorMemoryAllocation; 0: none
   int sticky_status = 0;        // a cudaError_t that every later call answers, as after a fault in a kernel
   bool no_matmul_algorithm = false;
+  bool no_bias_gradient = false;    // cuBLASLt has no algorithm that also computes the gradient of a bias
+  std::string wrong_convolution{};  // "KEY => ENGINE" of cuDNN: gives a wrong result, in the least time
   int compute_capability = 90;
 };
 Faults& faults();
@@ -27,6 +30,8 @@ int64_t allocations();
 
 // Runs `work` now or, while a stream is being captured, records it into the graph.
 void submit(std::function<void()> work);
+// The made-up clock of events: work tells how long it seems to have taken.
+void pass_time(double milliseconds);
 // The status that a call with this work has: the planted sticky one, or success.
 int status();
 

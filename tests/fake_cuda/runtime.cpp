@@ -23,6 +23,8 @@ size_t bytes_now = 0;
 int64_t count = 0;
 cudaError_t last = cudaSuccess;
 Work* capturing = nullptr;
+bool capture_spoilt = false;  // by waiting for the stream
+double now = 0;               // in milliseconds
 
 cudaError_t result(cudaError_t code) {
   if (code != cudaSuccess) last = code;
@@ -81,6 +83,7 @@ Faults& faults() {
 }
 size_t allocated_bytes() { return bytes_now; }
 int64_t allocations() { return count; }
+void pass_time(double milliseconds) { now += milliseconds; }
 int status() { return faults().sticky_status; }
 void submit(std::function<void()> work) {
   if (capturing != nullptr)
@@ -100,7 +103,9 @@ struct CUgraphExec_st {
   Work work;
 };
 struct CUstream_st {};
-struct CUevent_st {};
+struct CUevent_st {
+  double at = 0;
+};
 
 extern "C" {
 
@@ -139,6 +144,10 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
       return result(cudaErrorInvalidValue);
   }
   return result(device_status());
+}
+cudaError_t cudaDriverGetVersion(int* version) {
+  *version = 13099;
+  return result();
 }
 cudaError_t cudaDeviceGetDefaultMemPool(cudaMemPool_t*, int) { return result(); }
 cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t, cudaMemPoolAttr, void*) { return result(); }
@@ -179,7 +188,10 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   delete stream;
   return result();
 }
-cudaError_t cudaStreamSynchronize(cudaStream_t) { return result(capturing ? cudaErrorStreamCaptureUnsupported : last); }
+cudaError_t cudaStreamSynchronize(cudaStream_t) {
+  capture_spoilt = capturing != nullptr;
+  return result(capturing ? cudaErrorStreamCaptureUnsupported : last);
+}
 cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned) { return result(); }
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
   *event = new CUevent_st;
@@ -189,10 +201,13 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
   delete event;
   return result();
 }
-cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t) { return result(); }
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t) {
+  event->at = now;
+  return result();
+}
 cudaError_t cudaEventSynchronize(cudaEvent_t) { return result(); }
-cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t, cudaEvent_t) {
-  *milliseconds = 0.001f;
+cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t begin, cudaEvent_t end) {
+  *milliseconds = static_cast<float>(0.001 + end->at - begin->at);
   return result();
 }
 cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void*) {
@@ -208,6 +223,11 @@ cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, const voi
 cudaError_t cudaStreamBeginCapture(cudaStream_t, cudaStreamCaptureMode) {
   if (capturing != nullptr) return result(cudaErrorIllegalState);
   capturing = new Work;
+  capture_spoilt = false;
+  return result();
+}
+cudaError_t cudaStreamIsCapturing(cudaStream_t, cudaStreamCaptureStatus* capture) {
+  *capture = capturing != nullptr ? cudaStreamCaptureStatusActive : cudaStreamCaptureStatusNone;
   return result();
 }
 cudaError_t cudaStreamEndCapture(cudaStream_t, cudaGraph_t* graph) {
@@ -215,7 +235,7 @@ cudaError_t cudaStreamEndCapture(cudaStream_t, cudaGraph_t* graph) {
   *graph = new CUgraph_st{std::move(*capturing)};
   delete capturing;
   capturing = nullptr;
-  return result();
+  return result(capture_spoilt ? cudaErrorStreamCaptureInvalidated : static_cast<cudaError_t>(status()));
 }
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph, unsigned long long) {
   *executable = new CUgraphExec_st{graph->work};
