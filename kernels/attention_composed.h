@@ -23,20 +23,10 @@ void attention_scores_backward(CudaContext& ctx, const Attention& p, ConstView l
 
 namespace attention_composed {
 
-template <class V>
-V swapped(V v, int a, int b) {
-  std::swap(v.shape[a], v.shape[b]);
-  std::swap(v.strides[a], v.strides[b]);
-  return v;
-}
 // (N, S, H, D) as (N, H, S, D), a matrix for every head.
 template <class V>
 V by_head(const V& v) {
   return swapped(v, 1, 2);
-}
-template <class V>
-V transposed(const V& v) {
-  return swapped(v, -1, -2);
 }
 
 template <class Context>

@@ -26,9 +26,6 @@ inline ConstView step_of(const ConstView& v, int64_t t) {
 // All steps of a contiguous array as the rows of one matrix.
 inline View rows_of(const View& v) { return View(v.memory(), v.dtype, {v.shape[0] * v.shape[1], v.shape[2]}); }
 inline ConstView rows_of(const ConstView& v) { return {v.data, v.dtype, {v.shape[0] * v.shape[1], v.shape[2]}}; }
-inline ConstView transposed(const ConstView& v) {
-  return {v.data, v.dtype, {v.shape[1], v.shape[0]}, {v.strides[1], v.strides[0]}};
-}
 
 template <class Context>
 void multiply(Context& ctx, const ConstView& a, const ConstView& b, const View& y, const ConstView& bias = {}) {

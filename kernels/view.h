@@ -48,4 +48,16 @@ struct View : ConstView {
   void* memory() const { return const_cast<void*>(data); }
 };
 
+// The same memory (a ConstView or a View) with two axes exchanged, or as the transposes of the matrices it holds.
+template <class V>
+V swapped(V v, int a, int b) {
+  std::swap(v.shape[a], v.shape[b]);
+  std::swap(v.strides[a], v.strides[b]);
+  return v;
+}
+template <class V>
+V transposed(const V& v) {
+  return swapped(v, -1, -2);
+}
+
 }  // namespace engine

@@ -7,14 +7,8 @@
 namespace engine {
 namespace {
 
-// The view of every matrix as its transpose.
-ConstView transposed(ConstView v) {
-  std::swap(v.shape[-1], v.shape[-2]);
-  std::swap(v.strides[-1], v.strides[-2]);
-  return v;
-}
-
-ConstView transposed_if(bool wanted, const Tensor& x) { return wanted ? transposed(x) : ConstView(x); }
+ConstView view_of(const Tensor& x) { return x; }
+ConstView transposed_if(bool wanted, const Tensor& x) { return wanted ? transposed(view_of(x)) : x; }
 
 // a b, of the given shape.
 Tensor product(ConstView a, ConstView b, const Shape& shape, Device device) {
@@ -53,15 +47,15 @@ void check_matmul(const Tensor& a, const Tensor& b, const Matmul& p) {
 Tensor shared_gradient(const Tensor& a, const Tensor& b, const Matmul& p, const Tensor& dy) {
   if (!p.transpose_a) {  // rows of all products at once
     const Tensor left = as_rows(a), right = as_rows(dy);
-    return p.transpose_b ? product(transposed(right), left, b.shape(), b.device())
-                         : product(transposed(left), right, b.shape(), b.device());
+    return p.transpose_b ? product(transposed(view_of(right)), left, b.shape(), b.device())
+                         : product(transposed(view_of(left)), right, b.shape(), b.device());
   }
   Shape shape = a.shape();
   shape[-2] = b.size(0);
   shape[-1] = b.size(1);
-  return sum_outer(
-      p.transpose_b ? product(transposed(dy), transposed(a), shape, b.device()) : product(a, dy, shape, b.device()),
-      b.shape());
+  return sum_outer(p.transpose_b ? product(transposed(view_of(dy)), transposed(view_of(a)), shape, b.device())
+                                 : product(a, dy, shape, b.device()),
+                   b.shape());
 }
 
 }  // namespace
@@ -72,6 +66,7 @@ Tensor matmul(const Tensor& a, const Tensor& b, const Matmul& p) {
   const ConstView left = transposed_if(p.transpose_a, a), right = transposed_if(p.transpose_b, b);
   Shape shape = left.shape;
   shape[-1] = right.shape[-1];
+  const ProfiledPass pass = forward_pass("matmul", a);
   const Tensor y = product(left, right, shape, a.device());
   return record("matmul", {a, b}, y,
                 [=, a = a.detach(), b = b.detach(), da = needs_grad(a), db = needs_grad(b)](const Grads& dy) {
@@ -100,12 +95,13 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias, const Unary&
                ", got ", bias ? bias.shape() : Shape{});
   Shape shape = x.shape();
   shape[-1] = w.size(0);
+  const ProfiledPass pass = forward_pass("linear", x);
   const Tensor rows = as_rows(x), y = Tensor::empty(shape, x.dtype(), x.device());
   const bool separate = !is_identity(f) && !derivative_from_output(f.op);
   const bool recorded = needs_grad(x) || needs_grad(w) || (bias && needs_grad(bias));
   const Tensor z = separate && recorded ? Tensor::empty_like(y) : y;
   on(x.device(), [&](auto& ctx) {
-    matmul(ctx, separate ? Unary{Unary::affine} : f, rows, transposed(w), bias, as_rows(z));
+    matmul(ctx, separate ? Unary{Unary::affine} : f, rows, transposed(view_of(w)), bias, as_rows(z));
     if (separate) unary_forward(ctx, f, z, y);
   });
   return record("linear", {x, w, bias}, y,
@@ -123,7 +119,7 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias, const Unary&
                     grads[1] = Tensor::empty_like(w), grads[2] = Tensor::empty({w.size(0)}, w.dtype(), w.device());
                     on(w.device(), [&](auto& ctx) { linear_backward_weight(ctx, dz_rows, rows, grads[1], grads[2]); });
                   } else if (dw) {
-                    grads[1] = product(transposed(dz_rows), rows, w.shape(), w.device());
+                    grads[1] = product(transposed(view_of(dz_rows)), rows, w.shape(), w.device());
                   } else if (dbias) {
                     grads[2] = sum_outer(dz_rows, {w.size(0)});
                   }
