@@ -204,9 +204,9 @@ void time_op(const json& w, const Settings& settings) {
   const Tensor y = workload.run(set(0));
   const Tensor seed = y.rank() == 0 ? Tensor() : random.normal(y.shape());
   const auto both = [&](int64_t i) {
-    for (const Tensor& input : set(i))
-      if (input.requires_grad()) input.zero_grad();
     workload.run(set(i)).backward(seed);
+    for (const Tensor& input : set(i))
+      if (input.requires_grad()) input.zero_grad();  // it lies in the recording's memory
   };
   print(w, settings, "forward+backward", time_sets(settings.device, settings.record, count, both, settings.seconds),
         workload.forward_bytes + workload.backward_bytes, 3 * workload.flop);
