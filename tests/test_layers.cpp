@@ -32,7 +32,7 @@ TEST_CASE("sora-cnn has 373,386 parameters at 10 classes, under these names") {
 
 TEST_CASE("sora-cnn: any frame size and number; the clip's features are the mean over its frames") {
   Random random(1);
-  SoraCnn model({.classes = 4, .widths = {5, 6, 7}}, random);
+  SoraCnn model({.outputs = 4}, random, {5, 6, 7});
   const Tensor clips = uniform({2, 3, 17, 12, 3}, -1, 1, random);
   const Tensor logits = model(clips);
   CHECK(logits.shape() == Shape{2, 4});
@@ -131,7 +131,7 @@ TEST_CASE("a tensor under two names has one place in the arena") {
 TEST_CASE("the whole model's gradient equals differences in f64") {
   // sora-cnn in small, its parameters in f64; the derivative along random directions in parameter space.
   Random random(5);
-  SoraCnn model({.classes = 3, .widths = {4, 5, 6}}, random);
+  SoraCnn model({.outputs = 3}, random, {4, 5, 6});
   model.to(DType::f64);
   const Tensor clips = uniform({2, 2, 9, 8, 3}, -1, 1, random, DType::f64);
   const Tensor labels = Tensor::from<int64_t>({2, 0});

@@ -32,7 +32,7 @@ double option_number(const ModelFile& file, const std::string& name, double othe
 }
 
 layers::ModelOptions model_options(const ModelFile& file) {
-  return {.classes = static_cast<int64_t>(file.classes.size()),
+  return {.outputs = static_cast<int64_t>(file.classes.size()),
           .channels = input_channels(file.preprocessing),
           .dropout = option_number(file, "dropout", 0.0),
           .seed = file.seed};

@@ -5,25 +5,25 @@
 namespace engine::layers {
 namespace {
 
-using Make = std::shared_ptr<Module> (*)(const ModelOptions& options, Random& random);
+using Make = std::shared_ptr<VideoModel> (*)(const ModelOptions& options, Random& random);
 
 struct Entry {
   const char* name;
   Make make;
 };
 
+template <class Model>
+std::shared_ptr<VideoModel> make(const ModelOptions& options, Random& random) {
+  return std::make_shared<Model>(options, random);
+}
+
 const Entry kModels[] = {
-    {"sora-cnn",
-     [](const ModelOptions& options, Random& random) -> std::shared_ptr<Module> {
-       return std::make_shared<SoraCnn>(
-           SoraCnn::Options{.channels = options.channels, .classes = options.classes, .dropout = options.dropout},
-           random);
-     }},
+    {"sora-cnn", make<SoraCnn>},
 };
 
 }  // namespace
 
-std::shared_ptr<Module> make_model(const std::string& name, const ModelOptions& options) {
+std::shared_ptr<VideoModel> make_model(const std::string& name, const ModelOptions& options) {
   Random random(options.seed, stream_of("weights"));
   for (const Entry& entry : kModels)
     if (name == entry.name) return entry.make(options, random);

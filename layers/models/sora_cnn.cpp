@@ -2,27 +2,32 @@
 
 namespace engine::layers {
 
-SoraCnn::SoraCnn(const Options& options, Random& random) : options_(options) {
-  int64_t channels = options.channels;
+SoraCnn::SoraCnn(const ModelOptions& options, Random& random, const Widths& widths)
+    : channels_(options.channels), widths_(widths) {
+  int64_t channels = channels_;
   for (size_t i = 0; i < convolutions_.size(); ++i) {
     Conv2d::Options conv;
     conv.activation = {Unary::relu};
     convolutions_[i] =
-        add_child("conv" + std::to_string(i + 1), std::make_shared<Conv2d>(channels, options.widths[i], random, conv));
-    channels = options.widths[i];
+        add_child("conv" + std::to_string(i + 1), std::make_shared<Conv2d>(channels, widths[i], random, conv));
+    channels = widths[i];
   }
-  dropout_ = add_child("dropout", std::make_shared<Dropout>(options.dropout));
-  head_ = add_child("head", std::make_shared<Linear>(channels, options.classes, random));
+  if (options.outputs == 0) return;
+  dropout_ = add_child("dropout", std::make_shared<Dropout>(options.dropout.value_or(0.0)));
+  head_ = add_child("head", std::make_shared<Linear>(channels, options.outputs, random));
 }
 
-Tensor SoraCnn::features(const Tensor& clips) {
-  ENGINE_CHECK(clips.rank() == 5 && clips.size(4) == options_.channels && clips.size(2) >= 8 && clips.size(3) >= 8,
-               "sora-cnn: expected clips (N,T,H,W,", options_.channels, ") of 8x8 pixels at least, got ",
-               clips.shape());
-  Tensor x = clips.flatten(0, 1);  // frames are independent of each other
+Tensor SoraCnn::map(const Tensor& images) {
+  ENGINE_CHECK(images.rank() == 4 && images.size(3) == channels_ && images.size(1) >= 8 && images.size(2) >= 8,
+               "sora-cnn: expected frames (N,H,W,", channels_, ") of 8x8 pixels at least, got ", images.shape());
+  Tensor x = images;
   for (const auto& convolution : convolutions_) x = max_pool2d((*convolution)(x), {});
-  const Tensor frames = global_average_pool(x);
-  return mean(frames.reshape({clips.size(0), clips.size(1), frames.size(1)}), 1, 1);
+  return x;
+}
+
+Tensor SoraCnn::forward(const Tensor& clips) {
+  ENGINE_CHECK(head_, "sora-cnn: it was made without a head");
+  return (*head_)((*dropout_)(features(clips)));
 }
 
 }  // namespace engine::layers

@@ -7,35 +7,33 @@
 
 #include <array>
 
+#include "engine/random.h"
 #include "layers/conv2d.h"
 #include "layers/dropout.h"
 #include "layers/linear.h"
+#include "layers/models/video_model.h"
 
 namespace engine::layers {
 
-class SoraCnn : public Module {
+class SoraCnn : public FrameModel {
  public:
-  struct Options {
-    int64_t channels = 3;  // of a frame
-    int64_t classes = 10;
-    double dropout = 0.0;  // before the linear layer
-    std::array<int64_t, 3> widths = {64, 128, 256};
-  };
-  SoraCnn(const Options& options, Random& random);
+  using Widths = std::array<int64_t, 3>;
+  SoraCnn(const ModelOptions& options, Random& random, const Widths& widths = {64, 128, 256});
 
-  // (N, T, H, W, channels) -> (N, widths[2]): what the linear layer sees.
-  Tensor features(const Tensor& clips);
+  // Images of 8x8 pixels at least; the map has an eighth of their sides.
+  Tensor map(const Tensor& images) override;
+  int64_t map_channels() const override { return widths_.back(); }
   std::string describe() const override { return "sora-cnn"; }
 
  protected:
-  // (N, T, H, W, channels), H and W at least 8 -> logits (N, classes)
-  Tensor forward(const Tensor& clips) override { return (*head_)((*dropout_)(features(clips))); }
+  Tensor forward(const Tensor& clips) override;
 
  private:
-  Options options_;
+  int64_t channels_;
+  Widths widths_;
   std::array<std::shared_ptr<Conv2d>, 3> convolutions_;
   std::shared_ptr<Dropout> dropout_;
-  std::shared_ptr<Linear> head_;
+  std::shared_ptr<Linear> head_;  // null: none
 };
 
 }  // namespace engine::layers
