@@ -10,10 +10,10 @@ namespace engine::layers {
 
 // What every model is made from.
 struct ModelOptions {
-  int64_t outputs = 10;           // of the head: classes, labels or numbers to predict; 0: no head, features() only
-  int64_t channels = 3;           // of a frame
+  int64_t outputs = 10;             // of the head: classes, labels or numbers to predict; 0: no head, features() only
+  int64_t channels = 3;             // of a frame
   std::optional<double> dropout{};  // where the model has dropout; not given: the model's own
-  uint64_t seed = 0;              // of the starting weights
+  uint64_t seed = 0;                // of the starting weights
 };
 
 class VideoModel : public Module {
