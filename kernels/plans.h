@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <string>
 
 #include "kernels/context.h"
@@ -13,6 +14,8 @@ namespace engine {
 // the operands' sizes, if its result agrees with that of the heuristic's first; takes up to seconds per plan. What is
 // recorded (kernels/recording.h) is not tuned: a plan first needed there is the heuristic's.
 inline std::atomic<bool> tune_plans = false;
+// Told of each plan that is timed, if set. Before any kernel runs.
+inline std::function<void(const std::string& problem, const std::string& plan, double milliseconds)> on_timed_plan;
 
 // All plans in use, chosen either way: a line on what they hold for (device, versions of the libraries) each, then a
 // line per plan, sorted. The CPU has no plans: empty.

@@ -6,7 +6,8 @@
 #     tests       every suite on the GPU (the case table op by op, CUDA against f64 on the CPU; the same bits twice; a recorded
 #                 step against an eager one), and a training on the GPU beside one on the CPU
 #     sanitizer   compute-sanitizer's memcheck, racecheck, initcheck and synccheck on the case table
-#     survey      the device's description, its copy and product rates
+#     survey      the device's description, its copy and product rates, cuDNN's recurrent networks beside ours, plans of convolutions
+#                 and products beside each other
 #     bench       every workload of bench/compare, ours and PyTorch's, and the table of ratios
 #     ncu         bytes and speed of the kernels as Nsight Compute counts them
 #   --again deletes earlier results first.
@@ -139,10 +140,8 @@ run_sanitizer() {
 run_survey() {
   check survey description bash -c '"$bin/engine_survey" describe >"$out/device.json"'
   check survey ceilings bash -c '"$bin/engine_compare" "$compare/workloads.json" --only "^(copy|matmul 8192)" --device cuda >>"$out/bench.jsonl"'
-  local topic
-  for topic in convolution matmul lstm attention; do
-    check survey "$topic" bash -c '"$bin/engine_survey" "$1" >>"$out/bench.jsonl"' _ $topic
-  done
+  check survey lstm bash -c '"$bin/engine_survey" lstm >>"$out/bench.jsonl"'
+  check survey plans bash -c '"$bin/engine_compare" "$compare/workloads.json" --only "^(conv|matmul|linear)" --tune --seconds 0.2 --device cuda >>"$out/bench.jsonl"'
 }
 export out compare
 

@@ -9,6 +9,7 @@
 #include "bench/compare/measure.h"
 #include "engine/ops.h"
 #include "engine/optimizer_ops.h"
+#include "engine/plans.h"
 #include "engine/random.h"
 #include "train/classifier.h"
 #include "train/cli.h"
@@ -171,7 +172,7 @@ void print(const json& w, const Settings& settings, const char* pass, const Timi
   json line = {{"workload", w.at("name")},
                {"pass", pass},
                {"precision", settings.precision},
-               {"implementation", "engine"},
+               {"implementation", tune_plans ? "engine tuned" : "engine"},
                {"ms", t.median},
                {"ms_p10", t.p10},
                {"ms_p90", t.p90},
@@ -282,7 +283,13 @@ int body(int argc, char** argv) {
   app.add_option("--seconds", settings.seconds, "Of measuring, for each")->check(CLI::Range(0.0, 600.0));
   bool eager = false;
   app.add_flag("--eager", eager, "Launch every kernel by itself instead of replaying a recording, for profilers");
+  bool tune = false;
+  app.add_flag("--tune", tune, "Choose plans by timing them, and print what was timed");
   if (!parse_command_line(app, argc, argv)) return exit_code::kOk;
+  tune_plans = tune;
+  on_timed_plan = [](const std::string& problem, const std::string& plan, double ms) {
+    std::cout << json{{"problem", problem}, {"plan", plan}, {"ms", ms}} << std::endl;
+  };
   settings.device = device == "cpu" || (device == "auto" && !cuda_available()) ? kCpu : Device{DeviceType::cuda, 0};
   settings.record = !eager;
   std::ifstream text(file);

@@ -83,6 +83,7 @@ size_t fastest(CudaContext& ctx, const Trial& trial) {
     }
     std::ranges::sort(times);
     order.emplace_back(times[kRuns / 2], candidate);
+    if (on_timed_plan) on_timed_plan(trial.problem, trial.candidates[candidate], times[kRuns / 2]);
   }
   std::ranges::sort(order);
   const std::vector<float> reference = result_of(0);
