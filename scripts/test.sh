@@ -11,6 +11,13 @@ cd "$(dirname "$0")/.."
 # The suites that the thread sanitizer runs: tests/test_NAME.cpp with threads of their own or signals. OpenMP gets one
 # thread there, because its library is not instrumented and its every barrier would be reported as a race.
 threaded=(checkpoint engine_data loader signals train_program)
+# Those of the CUDA kernels, and of what calls them, that run on the CPU.
+kernel_suites=()
+for file in tests/test_*_cuda.cpp; do
+  file=${file#tests/test_}
+  kernel_suites+=("${file%.cpp}")
+done
+kernel_suites+=(cuda_faults cudnn_graphs)
 
 full=false release=false
 case "${1:-}" in
@@ -63,26 +70,32 @@ skip() { # name, reason
   row "$1" - "skipped: $2"
 }
 
-build() { # preset
-  cmake --preset "$1" "${launcher[@]}"
-  cmake --build --preset "$1" -j "$jobs"
+build() { # preset, the suites to build: all of them where none is named
+  local preset=$1
+  shift
+  cmake --preset "$preset" -DENGINE_SUITES="$(IFS=';'; echo "$*")" "${launcher[@]}"
+  cmake --build --preset "$preset" -j "$jobs"
 }
+
+alternatives() { (IFS='|'; echo "$*"); }
 
 suite() { # preset, ctest arguments...
   "${wrapper[@]}" ctest --test-dir "build/$1" --output-on-failure --no-tests=error -j "$jobs" "${@:2}"
 }
 
 thread_suite() {
-  local name names
+  local name
   for name in "${threaded[@]}"; do
     [ -f "tests/test_$name.cpp" ] || { echo "no tests/test_$name.cpp; correct the list in scripts/test.sh" >&2; exit 1; }
   done
-  names=$(IFS='|'; echo "${threaded[*]}")
   # Without address randomisation where that may be chosen: the sanitizer of g++ 12 finds no place for its tables when
   # the kernel randomises more than 28 bits.
   if setarch -R true 2>/dev/null; then wrapper=(setarch -R); fi
   export OMP_NUM_THREADS=1 TSAN_OPTIONS=halt_on_error=1:exitcode=99
-  suite tsan -R "^($names)$"
+  suite tsan -R "^($(alternatives "${threaded[@]}"))$"
+  # One row of the case table per op, each with all its CUDA threads: they, too, may race. Larger rows take minutes.
+  ENGINE_TEST_MOST=1000 "${wrapper[@]}" build/tsan/bin/engine_tests --source-file='*/test_ops_cuda.cpp' \
+    --test-case='*within their bounds of f64*'
 }
 
 # The CUDA kernels on the CPU, with their threads in three orders: a kernel must not depend on any.
@@ -90,7 +103,7 @@ kernel_suite() {
   local order
   for order in forward reverse shuffled:7; do
     echo "-- threads in order: $order"
-    ENGINE_RUNNER_ORDER=$order suite host-cuda -R "(_cuda|^cuda_faults|^cudnn_graphs|^host_runner)$"
+    ENGINE_RUNNER_ORDER=$order suite host-cuda -R "^($(alternatives "${kernel_suites[@]}" host_runner))$"
   done
 }
 
@@ -119,10 +132,10 @@ if $full; then
   part install ./scripts/check_install.sh build/release
   part 'build asan' build asan
   part 'test asan' suite asan
-  part 'build tsan' build tsan
+  part 'build tsan' build tsan "${threaded[@]}" ops_cuda
   part 'test tsan' thread_suite
   if have_cuda; then
-    part 'build kernels' build host-cuda
+    part 'build kernels' build host-cuda "${kernel_suites[@]}"
     part 'test kernels' kernel_suite
   else
     skip 'test kernels' 'no CUDA toolkit, whose headers the kernels need'
