@@ -45,30 +45,19 @@ struct bf16 {
   explicit operator int64_t() const { return static_cast<int64_t>(static_cast<float>(*this)); }
 };
 
+// The DType of a C++ type.
 template <class T>
-struct DTypeOf;
+extern const DType dtype_of;
 template <>
-struct DTypeOf<float> {
-  static constexpr DType value = DType::f32;
-};
+inline constexpr DType dtype_of<float> = DType::f32;
 template <>
-struct DTypeOf<double> {
-  static constexpr DType value = DType::f64;
-};
+inline constexpr DType dtype_of<double> = DType::f64;
 template <>
-struct DTypeOf<bf16> {
-  static constexpr DType value = DType::bf16;
-};
+inline constexpr DType dtype_of<bf16> = DType::bf16;
 template <>
-struct DTypeOf<uint8_t> {
-  static constexpr DType value = DType::u8;
-};
+inline constexpr DType dtype_of<uint8_t> = DType::u8;
 template <>
-struct DTypeOf<int64_t> {
-  static constexpr DType value = DType::i64;
-};
-template <class T>
-inline constexpr DType dtype_of = DTypeOf<T>::value;
+inline constexpr DType dtype_of<int64_t> = DType::i64;
 
 // Calls f.operator()<T>() with the C++ type of `dtype`.
 template <class F>

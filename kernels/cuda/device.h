@@ -41,9 +41,7 @@ __device__ inline void grid_barrier() { cooperative_groups::this_grid().sync(); 
 namespace engine {
 
 template <>
-struct DTypeOf<__nv_bfloat16> {
-  static constexpr DType value = DType::bf16;
-};
+inline constexpr DType dtype_of<__nv_bfloat16> = DType::bf16;
 
 // Calls f.operator()<T>() with float or __nv_bfloat16, the types that CUDA kernels take.
 template <class F>
