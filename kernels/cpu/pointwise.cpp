@@ -1,125 +1,21 @@
-#include "kernels/pointwise.h"
-
-#include <cmath>
-#include <numbers>
-
+#include "kernels/activation.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/vector_math.h"
 
 namespace engine {
 namespace {
 
-// Each functor: value(x), and slope(s), the derivative, from what derivative_from_output() says is saved.
 template <class T>
-struct Affine {
-  T alpha, beta;
-  T value(T x) const { return alpha * x + beta; }
-  T slope(T) const { return alpha; }
-};
-template <class T>
-struct Abs {
-  T value(T x) const { return std::abs(x); }
-  T slope(T x) const { return x > 0 ? T(1) : x < 0 ? T(-1) : T(0); }
-};
-template <class T>
-struct Square {
-  T value(T x) const { return x * x; }
-  T slope(T x) const { return 2 * x; }
-};
-template <class T>
-struct Sqrt {
-  T value(T x) const { return std::sqrt(x); }
-  T slope(T y) const { return T(0.5) / y; }
-};
-template <class T>
-struct Exp {
-  T value(T x) const { return vector_math::exp(x); }
-  T slope(T y) const { return y; }
-};
-template <class T>
-struct Log {
-  T value(T x) const { return std::log(x); }
-  T slope(T x) const { return 1 / x; }
-};
-template <class T>
-struct Relu {
-  T value(T x) const { return x < 0 ? T(0) : x; }
-  T slope(T y) const { return y > 0 ? T(1) : T(0); }
-};
-template <class T>
-struct LeakyRelu {
-  T alpha;
-  T value(T x) const { return x < 0 ? alpha * x : x; }
-  T slope(T x) const { return x > 0 ? T(1) : alpha; }
-};
-template <class T>
-struct Gelu {
-  T value(T x) const { return x * vector_math::normal(x).cdf; }
-  T slope(T x) const {
-    const vector_math::Normal<T> n = vector_math::normal(x);
-    return n.cdf + x * n.density;
-  }
-};
-// x (1 + tanh(u)) / 2 = x sigmoid(2 u), u = sqrt(2 / pi) (x + 0.044715 x^3): without the difference that loses digits.
-template <class T>
-struct GeluTanh {
-  static constexpr T kScale = static_cast<T>(2 * std::numbers::sqrt2 * std::numbers::inv_sqrtpi);
-  static constexpr T kCubic = T(0.044715);
-  T value(T x) const { return x * vector_math::sigmoid(kScale * (x + kCubic * x * x * x)); }
-  T slope(T x) const {
-    const T s = vector_math::sigmoid(kScale * (x + kCubic * x * x * x));
-    return s + x * s * (1 - s) * kScale * (1 + 3 * kCubic * x * x);
-  }
-};
-template <class T>
-struct Silu {
-  T value(T x) const { return x * vector_math::sigmoid(x); }
-  T slope(T x) const {
-    const T s = vector_math::sigmoid(x);
-    return s * (1 + x * (1 - s));
-  }
-};
-template <class T>
-struct Tanh {
-  T value(T x) const { return vector_math::tanh(x); }
-  T slope(T y) const { return 1 - y * y; }
-};
-template <class T>
-struct Sigmoid {
-  T value(T x) const { return vector_math::sigmoid(x); }
-  T slope(T y) const { return y * (1 - y); }
+struct Math {
+  static T exp(T x) { return vector_math::exp(x); }
+  static T tanh(T x) { return vector_math::tanh(x); }
+  static T sigmoid(T x) { return vector_math::sigmoid(x); }
+  static auto normal(T x) { return vector_math::normal(x); }
 };
 
 template <class T, class F>
 void with_functor(const Unary& f, const F& body) {
-  switch (f.op) {
-    case Unary::affine:
-      return body(Affine<T>{static_cast<T>(f.alpha), static_cast<T>(f.beta)});
-    case Unary::abs:
-      return body(Abs<T>{});
-    case Unary::square:
-      return body(Square<T>{});
-    case Unary::sqrt:
-      return body(Sqrt<T>{});
-    case Unary::exp:
-      return body(Exp<T>{});
-    case Unary::log:
-      return body(Log<T>{});
-    case Unary::relu:
-      return body(Relu<T>{});
-    case Unary::leaky_relu:
-      return body(LeakyRelu<T>{static_cast<T>(f.alpha)});
-    case Unary::gelu:
-      return body(Gelu<T>{});
-    case Unary::gelu_tanh:
-      return body(GeluTanh<T>{});
-    case Unary::silu:
-      return body(Silu<T>{});
-    case Unary::tanh:
-      return body(Tanh<T>{});
-    case Unary::sigmoid:
-      return body(Sigmoid<T>{});
-  }
+  Activations<T, Math<T>>::dispatch(f, body);
 }
 
 template <class T, class F>

@@ -1,8 +1,6 @@
 // Elementwise kernels. Traffic in bytes per element for f32 / bf16: unary_forward 8 / 4, unary_backward 12 / 6,
 // binary_forward 12 / 6 (8 / 4 where b is a row, which stays in the cache), bias_activation_forward 8 / 4. Bound by
 // memory.
-#include "kernels/pointwise.h"
-
 #include "kernels/cuda/activation.cuh"
 #include "kernels/cuda/map.cuh"
 
