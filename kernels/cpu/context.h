@@ -1,12 +1,11 @@
-// The CPU's context: memory, the thread pool's state, scratch memory, and what the tests switch on to catch bad
-// kernels.
+// The CPU's context: memory, the thread pool's state, and what the tests switch on to catch bad kernels.
 #pragma once
 
 #include <map>
 #include <mutex>
 #include <vector>
 
-#include "kernels/context.h"
+#include "kernels/scratch.h"
 
 namespace engine {
 
@@ -48,23 +47,6 @@ class CpuContext {
 // size. Denormal numbers would make a matrix product 5 to 15 times slower.
 void flush_denormals();
 
-// Scratch memory of one kernel call.
-class Scratch {
- public:
-  Scratch(CpuContext& ctx, size_t bytes) : ctx_(ctx), bytes_(bytes), memory_(ctx.allocate(bytes)) {}
-  ~Scratch() { ctx_.deallocate(memory_, bytes_); }
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
-  template <class T>
-  T* as() {
-    return static_cast<T*>(memory_);
-  }
-  View view(DType dtype, const Shape& shape) { return View(memory_, dtype, shape); }
-
- private:
-  CpuContext& ctx_;
-  size_t bytes_;
-  void* memory_;
-};
+using Scratch = ScratchMemory<CpuContext>;
 
 }  // namespace engine

@@ -7,8 +7,8 @@
 #include <unordered_map>
 #include <vector>
 
-#include "kernels/context.h"
 #include "kernels/cuda/owned.h"
+#include "kernels/scratch.h"
 
 namespace engine {
 
@@ -80,23 +80,6 @@ class CudaContext {
   std::unordered_map<std::type_index, std::shared_ptr<void>> caches_;
 };
 
-// Device memory for the length of one kernel call.
-class CudaScratch {
- public:
-  CudaScratch(CudaContext& ctx, size_t bytes) : ctx_(ctx), bytes_(bytes), memory_(ctx.allocate(bytes)) {}
-  ~CudaScratch() { ctx_.deallocate(memory_, bytes_); }
-  CudaScratch(const CudaScratch&) = delete;
-  CudaScratch& operator=(const CudaScratch&) = delete;
-  template <class T>
-  T* as() {
-    return static_cast<T*>(memory_);
-  }
-  View view(DType dtype, const Shape& shape) { return View(memory_, dtype, shape); }
-
- private:
-  CudaContext& ctx_;
-  size_t bytes_;
-  void* memory_;
-};
+using CudaScratch = ScratchMemory<CudaContext>;
 
 }  // namespace engine
