@@ -30,9 +30,7 @@ void draw_mask(const Dropout& p, int64_t step, int64_t tile, uint32_t threshold,
 }  // namespace
 
 void dropout(CpuContext& ctx, const Dropout& p, ConstView step, ConstView x, View y) {
-  if (x.dtype == DType::bf16)
-    return in_f32(
-        ctx, [&](auto... v) { dropout(ctx, p, v...); }, step, x, y);
+  const InF32 in_f32(ctx, step, x, y);
   // u < p for u = k 2^-24 is k < ceil(p 2^24).
   const auto threshold = static_cast<uint32_t>(std::ceil(p.probability * 0x1p24));
   const int64_t now = *step.as<int64_t>(), count = x.elements();

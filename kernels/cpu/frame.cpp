@@ -28,9 +28,7 @@ Sample sample_at(float place, int64_t size) {
 }  // namespace
 
 void normalize_frames(CpuContext& ctx, const NormalizeFrames& p, ConstView x, View y) {
-  if (y.dtype == DType::bf16)
-    return in_f32(
-        ctx, [&](auto... v) { normalize_frames(ctx, p, v...); }, x, y);
+  const InF32 in_f32(ctx, x, y);
   const int64_t channels = x.shape[-1], run = kPixels * channels, count = x.elements();
   dispatch_float(y.dtype, [&]<class T>() {
     T scale[kLongestRun], shift[kLongestRun];
@@ -51,9 +49,7 @@ void normalize_frames(CpuContext& ctx, const NormalizeFrames& p, ConstView x, Vi
 }
 
 void warp_frames(CpuContext& ctx, const NormalizeFrames& p, ConstView x, ConstView matrix, View y) {
-  if (y.dtype == DType::bf16)
-    return in_f32(
-        ctx, [&](auto... v) { warp_frames(ctx, p, v...); }, x, matrix, y);
+  const InF32 in_f32(ctx, x, matrix, y);
   const int64_t height = x.shape[1], width = x.shape[2], channels = x.shape[3];
   const int64_t rows = y.shape[1], columns = y.shape[2], padded = y.shape[3];
   const uint8_t* in = x.as<uint8_t>();

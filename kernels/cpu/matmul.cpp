@@ -105,9 +105,7 @@ void check(const ConstView& a, const ConstView& b, const View& y, bool epilogue)
 
 void matmul(CpuContext& ctx, const Unary& f, ConstView a, ConstView b, ConstView bias, View y) {
   check(a, b, y, bias.defined() || !is_identity(f));
-  if (y.dtype == DType::bf16)
-    return in_f32(
-        ctx, [&](auto... v) { matmul(ctx, f, v...); }, a, b, bias, y);
+  const InF32 in_f32(ctx, a, b, bias, y);
   if (y.elements() == 0) return;
   const Batch batch = make_batch(a, b, y);
   if (y.dtype == DType::f64)

@@ -63,9 +63,7 @@ void for_each_pair(int64_t count, int64_t period, const T* a, const T* b, T* out
 }  // namespace
 
 void unary_forward(CpuContext& ctx, const Unary& f, ConstView x, View y) {
-  if (x.dtype == DType::bf16)
-    return in_f32(
-        ctx, [&](auto... v) { unary_forward(ctx, f, v...); }, x, y);
+  const InF32 in_f32(ctx, x, y);
   dispatch_float(x.dtype, [&]<class T>() {
     const T* in = x.as<T>();
     T* out = y.as<T>();
@@ -79,9 +77,7 @@ void unary_forward(CpuContext& ctx, const Unary& f, ConstView x, View y) {
 }
 
 void unary_backward(CpuContext& ctx, const Unary& f, ConstView saved, ConstView dy, View dx) {
-  if (saved.dtype == DType::bf16)
-    return in_f32(
-        ctx, [&](auto... v) { unary_backward(ctx, f, v...); }, saved, dy, dx);
+  const InF32 in_f32(ctx, saved, dy, dx);
   dispatch_float(saved.dtype, [&]<class T>() {
     const T *in = saved.as<T>(), *upstream = dy.as<T>();
     T* out = dx.as<T>();
@@ -95,9 +91,7 @@ void unary_backward(CpuContext& ctx, const Unary& f, ConstView saved, ConstView 
 }
 
 void binary_forward(CpuContext& ctx, Binary op, ConstView a, ConstView b, View y) {
-  if (a.dtype == DType::bf16)
-    return in_f32(
-        ctx, [&](auto... v) { binary_forward(ctx, op, v...); }, a, b, y);
+  const InF32 in_f32(ctx, a, b, y);
   dispatch_float(a.dtype, [&]<class T>() {
     with_operator<T>(op,
                      [&](auto f) { for_each_pair(a.elements(), b.elements(), a.as<T>(), b.as<T>(), y.as<T>(), f); });
@@ -105,9 +99,7 @@ void binary_forward(CpuContext& ctx, Binary op, ConstView a, ConstView b, View y
 }
 
 void bias_activation_forward(CpuContext& ctx, const Unary& f, ConstView x, ConstView bias, View y) {
-  if (x.dtype == DType::bf16)
-    return in_f32(
-        ctx, [&](auto... v) { bias_activation_forward(ctx, f, v...); }, x, bias, y);
+  const InF32 in_f32(ctx, x, bias, y);
   dispatch_float(x.dtype, [&]<class T>() {
     with_functor<T>(f, [&](auto functor) {
       for_each_pair(x.elements(), bias.elements(), x.as<T>(), bias.as<T>(), y.as<T>(),

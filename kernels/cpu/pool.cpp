@@ -83,9 +83,7 @@ void sum_over_windows(const PoolWindows& z, const View& dx, const F& add) {
 }  // namespace
 
 void max_pool_forward(CpuContext& ctx, const Pool3d& p, ConstView x, View y, View argmax) {
-  if (x.dtype == DType::bf16)
-    return in_f32(
-        ctx, [&](auto... v) { max_pool_forward(ctx, p, v...); }, x, y, argmax);
+  const InF32 in_f32(ctx, x, y, argmax);
   const PoolWindows z(p, x.shape, y.shape);
   dispatch_float(x.dtype, [&]<class T>() {
     for_each_place(y.shape, z.t.windows,
@@ -97,9 +95,7 @@ void max_pool_forward(CpuContext& ctx, const Pool3d& p, ConstView x, View y, Vie
 }
 
 void max_pool_backward(CpuContext& ctx, const Pool3d& p, ConstView dy, ConstView argmax, View dx) {
-  if (dy.dtype == DType::bf16)
-    return in_f32(
-        ctx, [&](auto... v) { max_pool_backward(ctx, p, v...); }, dy, argmax, dx);
+  const InF32 in_f32(ctx, dy, argmax, dx);
   const PoolWindows z(p, dx.shape, dy.shape);
   const uint8_t* where = argmax.as<uint8_t>();
   dispatch_float(dy.dtype, [&]<class T>() {
@@ -112,9 +108,7 @@ void max_pool_backward(CpuContext& ctx, const Pool3d& p, ConstView dy, ConstView
 }
 
 void average_pool_forward(CpuContext& ctx, const Pool3d& p, ConstView x, View y) {
-  if (x.dtype == DType::bf16)
-    return in_f32(
-        ctx, [&](auto... v) { average_pool_forward(ctx, p, v...); }, x, y);
+  const InF32 in_f32(ctx, x, y);
   const PoolWindows z(p, x.shape, y.shape);
   dispatch_float(x.dtype, [&]<class T>() {
     for_each_place(y.shape, z.t.windows, [&, in = x.as<T>(), out = y.as<T>()](const PoolPlace& window) {
@@ -133,9 +127,7 @@ void average_pool_forward(CpuContext& ctx, const Pool3d& p, ConstView x, View y)
 }
 
 void average_pool_backward(CpuContext& ctx, const Pool3d& p, ConstView dy, View dx) {
-  if (dy.dtype == DType::bf16)
-    return in_f32(
-        ctx, [&](auto... v) { average_pool_backward(ctx, p, v...); }, dy, dx);
+  const InF32 in_f32(ctx, dy, dx);
   const PoolWindows z(p, dx.shape, dy.shape);
   dispatch_float(dy.dtype, [&]<class T>() {
     const T* upstream = dy.as<T>();

@@ -76,9 +76,7 @@ void for_each_max(const Extents& e, const T* x, const Body& body) {
 }  // namespace
 
 void reduce_forward(CpuContext& ctx, const Reduce& p, ConstView x, View y) {
-  if (x.dtype == DType::bf16)
-    return in_f32(
-        ctx, [&](auto... v) { reduce_forward(ctx, p, v...); }, x, y);
+  const InF32 in_f32(ctx, x, y);
   const Extents e(p, x.shape);
   dispatch_float(x.dtype, [&]<class T>() {
     const T* in = x.as<T>();
@@ -91,9 +89,7 @@ void reduce_forward(CpuContext& ctx, const Reduce& p, ConstView x, View y) {
 }
 
 void reduce_backward(CpuContext& ctx, const Reduce& p, ConstView x, ConstView dy, View dx) {
-  if (dy.dtype == DType::bf16)
-    return in_f32(
-        ctx, [&](auto... v) { reduce_backward(ctx, p, v...); }, x, dy, dx);
+  const InF32 in_f32(ctx, x, dy, dx);
   const Extents e(p, dx.shape);
   dispatch_float(dy.dtype, [&]<class T>() {
     const T* upstream = dy.as<T>();
@@ -115,9 +111,7 @@ void reduce_backward(CpuContext& ctx, const Reduce& p, ConstView x, ConstView dy
 }
 
 void argmax(CpuContext& ctx, ConstView x, View y) {
-  if (x.dtype == DType::bf16)
-    return in_f32(
-        ctx, [&](auto... v) { argmax(ctx, v...); }, x, y);
+  const InF32 in_f32(ctx, x, y);
   const int64_t columns = x.shape[-1];
   dispatch_float(x.dtype, [&]<class T>() {
     int64_t* out = y.as<int64_t>();
