@@ -43,20 +43,15 @@ void copy_strided(const ConstView& x, const View& y) {
                  [&](int64_t begin, int64_t end) { copy_row(from + begin, 1, to + begin, 1, end - begin); });
     return;
   }
-  const int64_t row = x.shape[-1];
-  const int64_t rows = x.shape.elements(0, rank - 1);
-  if (row == 0) return;
-  parallel_for(rows, std::max<int64_t>(1, kPointwiseGrain / row), [&](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r) {
-      int64_t rest = r, x_offset = 0, y_offset = 0;
-      for (int axis = rank - 2; axis >= 0; --axis) {
-        const int64_t index = rest % x.shape[axis];
-        rest /= x.shape[axis];
-        x_offset += index * x.strides[axis];
-        y_offset += index * y.strides[axis];
-      }
-      copy_row(from + x_offset, x.strides[-1], to + y_offset, y.strides[-1], row);
+  parallel_rows(x.shape.elements(0, rank - 1), x.shape[-1], [&](int64_t rest) {
+    int64_t x_offset = 0, y_offset = 0;
+    for (int axis = rank - 2; axis >= 0; --axis) {
+      const int64_t index = rest % x.shape[axis];
+      rest /= x.shape[axis];
+      x_offset += index * x.strides[axis];
+      y_offset += index * y.strides[axis];
     }
+    copy_row(from + x_offset, x.strides[-1], to + y_offset, y.strides[-1], x.shape[-1]);
   });
 }
 

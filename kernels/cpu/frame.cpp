@@ -38,12 +38,10 @@ void normalize_frames(CpuContext& ctx, const NormalizeFrames& p, ConstView x, Vi
     }
     const uint8_t* in = x.as<uint8_t>();
     T* out = y.as<T>();
-    parallel_for((count + run - 1) / run, kPointwiseGrain / run, [&](int64_t begin, int64_t end) {
-      for (int64_t r = begin; r < end; ++r) {
-        const int64_t first = r * run, length = std::min(run, count - first);
+    parallel_rows((count + run - 1) / run, run, [&](int64_t r) {
+      const int64_t first = r * run, length = std::min(run, count - first);
 #pragma omp simd
-        for (int64_t i = 0; i < length; ++i) out[first + i] = static_cast<T>(in[first + i]) * scale[i] + shift[i];
-      }
+      for (int64_t i = 0; i < length; ++i) out[first + i] = static_cast<T>(in[first + i]) * scale[i] + shift[i];
     });
   });
 }
@@ -56,9 +54,8 @@ void warp_frames(CpuContext& ctx, const NormalizeFrames& p, ConstView x, ConstVi
   const float* matrices = matrix.as<float>();
   dispatch_float(y.dtype, [&]<class T>() {
     T* out = y.as<T>();
-    const int64_t grain = std::max<int64_t>(1, kPointwiseGrain / std::max<int64_t>(1, columns * padded));
-    parallel_for(x.shape[0] * rows, grain, [&](int64_t begin, int64_t end) {
-      for (int64_t pixel = begin * columns; pixel < end * columns; ++pixel) {
+    parallel_rows(x.shape[0] * rows, columns * padded, [&](int64_t row) {
+      for (int64_t pixel = row * columns; pixel < (row + 1) * columns; ++pixel) {
         const int64_t frame = pixel / (rows * columns);
         const float* m = matrices + 6 * frame;
         const float right = static_cast<float>(pixel % columns) + 0.5f;

@@ -45,17 +45,14 @@ Batch make_batch(ConstView a, ConstView b, View y) {
 void multiply_f64(const Batch& batch) {
   const int64_t a_row = batch.a.strides[-2], a_column = batch.a.strides[-1];
   const int64_t b_row = batch.b.strides[-2], b_column = batch.b.strides[-1];
-  const int64_t grain = std::max<int64_t>(1, kFlopPerPiece / 8 / std::max<int64_t>(1, batch.n * batch.k));
-  parallel_for(batch.count * batch.m, grain, [&](int64_t begin, int64_t end) {
-    for (int64_t row = begin; row < end; ++row) {
-      const int64_t index = row / batch.m, i = row % batch.m;
-      const double* a = batch.a.as<double>() + Batch::offset(batch.a, index) + i * a_row;
-      const double* b = batch.b.as<double>() + Batch::offset(batch.b, index);
-      double* y = batch.y.as<double>() + Batch::offset(batch.y, index) + i * batch.y.strides[-2];
-      std::fill(y, y + batch.n, 0.0);
-      for (int64_t k = 0; k < batch.k; ++k)
-        for (int64_t j = 0; j < batch.n; ++j) y[j] += a[k * a_column] * b[k * b_row + j * b_column];
-    }
+  parallel_rows(batch.count * batch.m, batch.n * batch.k, [&](int64_t row) {
+    const int64_t index = row / batch.m, i = row % batch.m;
+    const double* a = batch.a.as<double>() + Batch::offset(batch.a, index) + i * a_row;
+    const double* b = batch.b.as<double>() + Batch::offset(batch.b, index);
+    double* y = batch.y.as<double>() + Batch::offset(batch.y, index) + i * batch.y.strides[-2];
+    std::fill(y, y + batch.n, 0.0);
+    for (int64_t k = 0; k < batch.k; ++k)
+      for (int64_t j = 0; j < batch.n; ++j) y[j] += a[k * a_column] * b[k * b_row + j * b_column];
   });
 }
 

@@ -43,19 +43,12 @@ void for_each_pair(int64_t count, int64_t period, const T* a, const T* b, T* out
     });
     return;
   }
-  if (period == count) {
-    parallel_for(count, kPointwiseGrain, [&](int64_t begin, int64_t end) {
+  parallel_for(count, kPointwiseGrain, [&](int64_t begin, int64_t end) {
+    for (int64_t first = begin, at = begin % period; first < end; at = 0) {
+      const int64_t length = std::min(period - at, end - first);
 #pragma omp simd
-      for (int64_t i = begin; i < end; ++i) out[i] = f(a[i], b[i]);
-    });
-    return;
-  }
-  parallel_for(count / period, std::max<int64_t>(1, kPointwiseGrain / period), [&](int64_t begin, int64_t end) {
-    for (int64_t row = begin; row < end; ++row) {
-      const T* a_row = a + row * period;
-      T* out_row = out + row * period;
-#pragma omp simd
-      for (int64_t i = 0; i < period; ++i) out_row[i] = f(a_row[i], b[i]);
+      for (int64_t i = 0; i < length; ++i) out[first + i] = f(a[first + i], b[at + i]);
+      first += length;
     }
   });
 }

@@ -14,13 +14,10 @@ using Position = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;
 template <class F>
 void for_each_place(const Shape& shape, int frames, const F& f) {
   const auto rows = static_cast<int>(shape[-3]), columns = static_cast<int>(shape[-2]);
-  const int64_t grain = std::max<int64_t>(1, kPointwiseGrain / std::max<int64_t>(1, columns * shape[-1]));
-  parallel_for(shape.elements(0, shape.rank() - 2), grain, [&](int64_t begin, int64_t end) {
-    for (int64_t line = begin; line < end; ++line) {
-      const int64_t frame = line / rows;
-      PoolPlace at{frame / frames, static_cast<int>(frame % frames), static_cast<int>(line % rows), 0};
-      for (; at.w < columns; ++at.w) f(at);
-    }
+  parallel_rows(shape.elements(0, shape.rank() - 2), columns * shape[-1], [&](int64_t line) {
+    const int64_t frame = line / rows;
+    PoolPlace at{frame / frames, static_cast<int>(frame % frames), static_cast<int>(line % rows), 0};
+    for (; at.w < columns; ++at.w) f(at);
   });
 }
 

@@ -35,13 +35,10 @@ void sum_columns(CpuContext& ctx, int64_t rows, int64_t columns, const T* x, T* 
 template <class T>
 void sum_axis(CpuContext& ctx, const Extents& e, const T* x, T* y, T scale) {
   if (e.inner == 1) {
-    parallel_for(e.outer, std::max<int64_t>(1, kPointwiseGrain / std::max<int64_t>(1, e.count)),
-                 [&](int64_t begin, int64_t end) {
-                   for (int64_t o = begin; o < end; ++o) {
-                     const T* row = x + o * e.count;
-                     y[o] = scale * pairwise_sum<T>(0, e.count, [row](int64_t i) { return row[i]; });
-                   }
-                 });
+    parallel_rows(e.outer, e.count, [&](int64_t o) {
+      const T* row = x + o * e.count;
+      y[o] = scale * pairwise_sum<T>(0, e.count, [row](int64_t i) { return row[i]; });
+    });
     return;
   }
   for (int64_t o = 0; o < e.outer; ++o)
@@ -65,11 +62,9 @@ int64_t first_max(const Extents& e, const T* x, int64_t o, int64_t i) {
 
 template <class T, class Body>
 void for_each_max(const Extents& e, const T* x, const Body& body) {
-  parallel_for(e.outer * e.inner, std::max<int64_t>(1, kPointwiseGrain / e.count), [&](int64_t begin, int64_t end) {
-    for (int64_t k = begin; k < end; ++k) {
-      const int64_t o = k / e.inner, i = k % e.inner, best = first_max(e, x, o, i);
-      body(k, (o * e.count + best) * e.inner + i);
-    }
+  parallel_rows(e.outer * e.inner, e.count, [&](int64_t k) {
+    const int64_t o = k / e.inner, i = k % e.inner, best = first_max(e, x, o, i);
+    body(k, (o * e.count + best) * e.inner + i);
   });
 }
 
@@ -100,12 +95,10 @@ void reduce_backward(CpuContext& ctx, const Reduce& p, ConstView x, ConstView dy
       return;
     }
     const T scale = p.op == Reduce::mean ? T(1) / static_cast<T>(e.count) : T(1);
-    parallel_for(e.outer * e.count, std::max<int64_t>(1, kPointwiseGrain / e.inner), [&](int64_t begin, int64_t end) {
-      for (int64_t row = begin; row < end; ++row) {
-        const T* from = upstream + row / e.count * e.inner;
-        T* to = out + row * e.inner;
-        for (int64_t i = 0; i < e.inner; ++i) to[i] = scale * from[i];
-      }
+    parallel_rows(e.outer * e.count, e.inner, [&](int64_t row) {
+      const T* from = upstream + row / e.count * e.inner;
+      T* to = out + row * e.inner;
+      for (int64_t i = 0; i < e.inner; ++i) to[i] = scale * from[i];
     });
   });
 }
