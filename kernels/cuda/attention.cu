@@ -300,7 +300,7 @@ void attention_forward(CudaContext& ctx, const Attention& p, ConstView q, ConstV
     const size_t floats = static_cast<size_t>(2 * sizes.weights_pitch * sizes.pitch) +
                           warps * kRows * static_cast<size_t>(sizes.pitch + sizes.weights_pitch);
     launch(ctx, "attention", forward_kernel<T>, blocks_for(q.shape[0] * q.shape[2], 1), warps * kWarp,
-           floats * sizeof(float), sizes, queries, keys, values, Heads<T>(y), lse.as<float>());
+           floats * sizeof(float), sizes, queries, keys, values, Heads<T>(y), lse);
   });
 }
 

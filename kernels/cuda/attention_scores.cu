@@ -60,7 +60,7 @@ void attention_scores_forward(CudaContext& ctx, const Attention& p, ConstView le
                               View lse) {
   dispatch_device_float(scores.dtype, [&]<class T>() {
     launch(ctx, "attention", scores_forward_kernel<T>, blocks_for(lse.elements(), 1), kThreads, 0,
-           mask_of(p, scores.shape, lengths, step), p.scale, scores.as<T>(), lse.as<float>());
+           mask_of(p, scores.shape, lengths, step), p.scale, scores, lse);
   });
 }
 
@@ -68,7 +68,7 @@ void attention_scores_backward(CudaContext& ctx, const Attention& p, ConstView l
                                View scores, View dscores) {
   dispatch_device_float(scores.dtype, [&]<class T>() {
     launch(ctx, "attention", scores_backward_kernel<T>, blocks_for(lse.elements(), 1), kThreads, 0,
-           mask_of(p, scores.shape, lengths, step), p.scale, lse.as<float>(), scores.as<T>(), dscores.as<T>());
+           mask_of(p, scores.shape, lengths, step), p.scale, lse, scores, dscores);
   });
 }
 

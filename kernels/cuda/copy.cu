@@ -106,8 +106,7 @@ void fill(CudaContext& ctx, View y, double value) {
     return;
   }
   dispatch_device_all(y.dtype, [&]<class T>() {
-    launch(ctx, "fill", fill_kernel<T>, blocks_for(count, 8 * kThreads), kThreads, 0, count, convert<T>(value),
-           y.as<T>());
+    launch(ctx, "fill", fill_kernel<T>, blocks_for(count, 8 * kThreads), kThreads, 0, count, convert<T>(value), y);
   });
 }
 
@@ -123,15 +122,13 @@ void copy(CudaContext& ctx, ConstView x, View y) {
   }
   dispatch_device_all(x.dtype, [&]<class From>() {
     dispatch_device_all(y.dtype, [&]<class To>() {
-      const From* from = x.as<From>();
-      To* to = y.as<To>();
       if (!contiguous)
         return launch(ctx, "copy", copy_kernel<From, To>, blocks_for(count, kThreads), kThreads, 0, count, Axes(x, y),
-                      from, to);
+                      x, y);
       constexpr int kCount = sizeof(From) <= 2 || sizeof(To) <= 2 ? 8 : 4;
       dispatch_bool(aligned16(0, x, y), [&]<bool kAligned>() {
         launch(ctx, "copy", convert_kernel<kAligned, From, To>, blocks_for(count, kThreads * kCount), kThreads, 0,
-               count, from, to);
+               count, x, y);
       });
     });
   });

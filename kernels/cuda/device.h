@@ -73,11 +73,24 @@ T* optional(const View& view) {
   return view.defined() ? view.as<T>() : nullptr;
 }
 
-// Queues `kernel`; arguments are converted to its parameters' types. `name` is the op's, for messages. Nothing is
+// An argument as a kernel takes it: of a view (null where it is not given) and of scratch memory the address, anything
+// else converted.
+template <class P, class A>
+P as_parameter(const A& argument) {
+  if constexpr (std::is_base_of_v<ConstView, A>) {
+    return optional<std::remove_const_t<std::remove_pointer_t<P>>>(argument);
+  } else if constexpr (std::is_same_v<A, CudaScratch>) {
+    return argument.template as<std::remove_pointer_t<P>>();
+  } else {
+    return static_cast<P>(argument);
+  }
+}
+
+// Queues `kernel` with its arguments as_parameter(). `name` is the op's, for messages. Nothing is
 // queued for an empty grid. The launch's own errors are reported here, those of its execution by a later call.
 template <class... P, class... A>
 void launch(CudaContext& ctx, const char* name, void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes,
-            A&&... arguments) {
+            const A&... arguments) {
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
   constexpr size_t kUnasked = 48 << 10;  // more dynamic shared memory than this must be asked for
   if (shared_bytes > kUnasked) {
@@ -88,7 +101,7 @@ void launch(CudaContext& ctx, const char* name, void (*kernel)(P...), dim3 grid,
     if (now.maxDynamicSharedSizeBytes < asked)
       ENGINE_CUDA(cudaFuncSetAttribute(function, cudaFuncAttributeMaxDynamicSharedMemorySize, asked));
   }
-  LAUNCH(kernel, grid, block, shared_bytes, ctx.stream(), static_cast<P>(arguments)...);
+  LAUNCH(kernel, grid, block, shared_bytes, ctx.stream(), as_parameter<P>(arguments)...);
   if (const cudaError_t status = cudaGetLastError(); status != cudaSuccess)
     throw_cuda(status, name, __FILE__, __LINE__);
 }
@@ -97,7 +110,7 @@ void launch(CudaContext& ctx, const char* name, void (*kernel)(P...), dim3 grid,
 // of fixed size. False, with nothing queued, where the device cannot hold them all.
 template <class... P, class... A>
 bool launch_together(CudaContext& ctx, const char* name, void (*kernel)(P...), unsigned blocks, unsigned threads,
-                     size_t shared_bytes, A&&... arguments) {
+                     size_t shared_bytes, const A&... arguments) {
   const void* const function = reinterpret_cast<const void*>(kernel);
   const int most = ctx.attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin);  // for all: a recorded launch may need more
   ENGINE_CUDA(cudaFuncSetAttribute(function, cudaFuncAttributeMaxDynamicSharedMemorySize, most));
@@ -106,7 +119,7 @@ bool launch_together(CudaContext& ctx, const char* name, void (*kernel)(P...), u
       cudaOccupancyMaxActiveBlocksPerMultiprocessor(&resident, function, static_cast<int>(threads), shared_bytes));
   if (int64_t{resident} * ctx.multiprocessors() < blocks || ctx.attribute(cudaDevAttrCooperativeLaunch) == 0)
     return false;
-  LAUNCH_COOPERATIVE(kernel, blocks, threads, shared_bytes, ctx.stream(), static_cast<P>(arguments)...);
+  LAUNCH_COOPERATIVE(kernel, blocks, threads, shared_bytes, ctx.stream(), as_parameter<P>(arguments)...);
   if (const cudaError_t status = cudaGetLastError(); status != cudaSuccess)
     throw_cuda(status, name, __FILE__, __LINE__);
   return true;

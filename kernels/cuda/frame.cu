@@ -118,7 +118,7 @@ void normalize_frames(CudaContext& ctx, const NormalizeFrames& p, ConstView x, V
     const bool aligned = aligned16(kCount, y) && reinterpret_cast<uintptr_t>(x.data) % kCount == 0;
     dispatch_bool(aligned, [&]<bool kAligned>() {
       launch(ctx, "normalize_frames", normalize_kernel<kAligned, T>, blocks_for(count, kThreads * kCount), kThreads, 0,
-             count, x.shape[-1], Channels(p), x.as<uint8_t>(), y.as<T>());
+             count, x.shape[-1], Channels(p), x, y);
     });
   });
 }
@@ -133,8 +133,7 @@ void warp_frames(CudaContext& ctx, const NormalizeFrames& p, ConstView x, ConstV
   const dim3 grid(blocks_for(pixels, kThreads), static_cast<unsigned>(std::min(frames, kMostBlocks)));
   dispatch_device_float(y.dtype, [&]<class T>() {
     dispatch_bool(aligned16(y.shape[3], y), [&]<bool kAligned>() {
-      launch(ctx, "warp_frames", warp_kernel<kAligned, T>, grid, kThreads, 0, frames, z, Channels(p), x.as<uint8_t>(),
-             matrix.as<float>(), y.as<T>());
+      launch(ctx, "warp_frames", warp_kernel<kAligned, T>, grid, kThreads, 0, frames, z, Channels(p), x, matrix, y);
     });
   });
 }

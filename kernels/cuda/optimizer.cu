@@ -188,16 +188,14 @@ void sum_of_squares(CudaContext& ctx, ConstView x, View result) {
         static_cast<unsigned>(std::min<int64_t>(kMostBlocks, blocks_for(x.elements(), kThreads * kLanes<T>)));
     CudaScratch partial(ctx, blocks * sizeof(double));
     dispatch_bool(reinterpret_cast<uintptr_t>(x.data) % 16 == 0, [&]<bool kAligned>() {
-      launch(ctx, "sum_of_squares", partial_squares_kernel<kAligned, T>, blocks, kThreads, 0, x.elements(), x.as<T>(),
-             partial.as<double>());
+      launch(ctx, "sum_of_squares", partial_squares_kernel<kAligned, T>, blocks, kThreads, 0, x.elements(), x, partial);
     });
-    launch(ctx, "sum_of_squares", add_partial_kernel, 1, kThreads, 0, blocks, partial.as<double>(), result.as<float>());
+    launch(ctx, "sum_of_squares", add_partial_kernel, 1, kThreads, 0, blocks, partial, result);
   });
 }
 
 void clip_and_flag(CudaContext& ctx, ConstView sum_of_squares, double max_norm, View clip_factor, View skip) {
-  launch(ctx, "clip_and_flag", clip_and_flag_kernel, 1, 1, 0, sum_of_squares.as<float>(), max_norm,
-         clip_factor.as<float>(), skip.as<float>());
+  launch(ctx, "clip_and_flag", clip_and_flag_kernel, 1, 1, 0, sum_of_squares, max_norm, clip_factor, skip);
 }
 
 void sgd_update(CudaContext& ctx, const Sgd& p, const StepViews& s, View grad, View param, View m, View copy) {

@@ -56,7 +56,7 @@ void map_rows(CudaContext& ctx, const char* name, const F& f, const ConstView& a
     if (period == count) return map(ctx, name, count, f, y.as<T>(), a.as<T>(), b.as<T>());
     dispatch_bool(aligned16(period, a, b, y), [&]<bool kAligned>() {
       launch(ctx, name, map_rows_kernel<kAligned, T, F>, blocks_for(count, int64_t{kMapThreads} * kLanes<T>),
-             kMapThreads, 0, count, period, f, a.as<T>(), b.as<T>(), y.as<T>());
+             kMapThreads, 0, count, period, f, a, b, y);
     });
   });
 }

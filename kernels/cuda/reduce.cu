@@ -221,12 +221,12 @@ void reduce_backward(CudaContext& ctx, const Reduce& p, ConstView x, ConstView d
   if (dx.elements() == 0) return;
   dispatch_device_float(dy.dtype, [&]<class T>() {
     if (p.op == Reduce::max)
-      return launch(ctx, "max_backward", max_backward_kernel<T>, blocks_for(dy.elements(), kThreads), kThreads, 0, e,
-                    x.as<T>(), dy.as<T>(), dx.as<T>());
+      return launch(ctx, "max_backward", max_backward_kernel<T>, blocks_for(dy.elements(), kThreads), kThreads, 0, e, x,
+                    dy, dx);
     const float scale = p.op == Reduce::mean ? 1.0f / static_cast<float>(e.count) : 1.0f;
     dispatch_bool(aligned16(0, dx), [&]<bool kAligned>() {
       launch(ctx, "reduce_backward", spread_kernel<kAligned, T>, blocks_for(dx.elements(), kThreads * kLanes<T>),
-             kThreads, 0, e, scale, dy.as<T>(), dx.as<T>());
+             kThreads, 0, e, scale, dy, dx);
     });
   });
 }
@@ -234,8 +234,7 @@ void reduce_backward(CudaContext& ctx, const Reduce& p, ConstView x, ConstView d
 void argmax(CudaContext& ctx, ConstView x, View y) {
   const Extents e(Reduce{Reduce::max, x.shape.rank() - 1, x.shape.rank()}, x.shape);
   dispatch_device_float(x.dtype, [&]<class T>() {
-    launch(ctx, "argmax", argmax_kernel<T>, blocks_for(y.elements(), kThreads), kThreads, 0, e, x.as<T>(),
-           y.as<int64_t>());
+    launch(ctx, "argmax", argmax_kernel<T>, blocks_for(y.elements(), kThreads), kThreads, 0, e, x, y);
   });
 }
 
