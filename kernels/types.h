@@ -4,9 +4,11 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <compare>
 #include <cstdint>
 #include <initializer_list>
 #include <ostream>
+#include <type_traits>
 
 #include "kernels/check.h"
 
@@ -45,30 +47,30 @@ struct bf16 {
   explicit operator int64_t() const { return static_cast<int64_t>(static_cast<float>(*this)); }
 };
 
+// The DType of a C++ type.
 template <class T>
-struct DTypeOf;
+extern const DType dtype_of;
 template <>
-struct DTypeOf<float> {
-  static constexpr DType value = DType::f32;
-};
+inline constexpr DType dtype_of<float> = DType::f32;
 template <>
-struct DTypeOf<double> {
-  static constexpr DType value = DType::f64;
-};
+inline constexpr DType dtype_of<double> = DType::f64;
 template <>
-struct DTypeOf<bf16> {
-  static constexpr DType value = DType::bf16;
-};
+inline constexpr DType dtype_of<bf16> = DType::bf16;
 template <>
-struct DTypeOf<uint8_t> {
-  static constexpr DType value = DType::u8;
-};
+inline constexpr DType dtype_of<uint8_t> = DType::u8;
 template <>
-struct DTypeOf<int64_t> {
-  static constexpr DType value = DType::i64;
-};
-template <class T>
-inline constexpr DType dtype_of = DTypeOf<T>::value;
+inline constexpr DType dtype_of<int64_t> = DType::i64;
+
+// bf16 (a device's as well) converts by way of float; everything else converts directly.
+template <class To, class From>
+constexpr To convert(From value) {
+  if constexpr (std::is_same_v<To, From>)
+    return value;
+  else if constexpr (std::is_arithmetic_v<To> && std::is_arithmetic_v<From>)
+    return static_cast<To>(value);
+  else
+    return static_cast<To>(static_cast<float>(value));
+}
 
 // Calls f.operator()<T>() with the C++ type of `dtype`.
 template <class F>
@@ -150,7 +152,7 @@ class Shape {
     ENGINE_CHECK(resolved >= 0 && resolved < rank_, "shape: axis ", axis, " of a tensor with ", rank_, " axes");
     return resolved;
   }
-  bool operator==(const Shape& other) const { return std::equal(begin(), end(), other.begin(), other.end()); }
+  auto operator<=>(const Shape&) const = default;
 
  private:
   std::array<int64_t, kMaxRank> sizes_{};

@@ -4,7 +4,7 @@
 
 #include "engine/autograd.h"
 #include "engine/ops.h"
-#include "engine/random.h"
+#include "engine/ops/dropout.h"
 
 namespace engine {
 namespace {
@@ -21,17 +21,10 @@ struct Call {
       ENGINE_CHECK(x->shape[1] > 0 && x->shape[3] > 0, name, ": q ", q.shape, " and k ", k.shape,
                    " must hold at least one query, one key and D > 0");
     ENGINE_CHECK(!lengths || (lengths.dtype() == DType::i64 && lengths.shape() == Shape{q.shape[0]}), name,
-                 ": expected lengths (", q.shape[0], ") i64, got ", lengths ? lengths.shape() : Shape{}, " ",
-                 lengths ? lengths.dtype() : DType::i64);
-    ENGINE_CHECK(options.dropout >= 0 && options.dropout < 1, name,
-                 ": the probability of dropout must be at least 0 and less than 1, got ", options.dropout);
-    p.scale = options.scale.value_or(1 / std::sqrt(static_cast<double>(q.shape[3])));
-    p.causal = options.causal;
-    if (options.dropout > 0) {
-      StepRandom& random = StepRandom::current();
-      p.dropout = {options.dropout, random.seed() ^ kDropoutKey, random.next_stream()};
-      step = random.step(device);
-    }
+                 ": expected lengths (", q.shape[0], ") i64, got ", lengths.shape(), " ", lengths.dtype());
+    const DrawnDropout drop = draw_dropout(name, options.dropout, device);
+    p = {options.scale.value_or(1 / std::sqrt(static_cast<double>(q.shape[3]))), options.causal, drop.p};
+    step = drop.step;
     lse = Tensor::empty({q.shape[0], q.shape[2], q.shape[1]}, q.dtype == DType::f64 ? DType::f64 : DType::f32, device);
   }
 

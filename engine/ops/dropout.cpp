@@ -7,8 +7,8 @@
 namespace engine {
 
 DrawnDropout draw_dropout(const char* op, double probability, Device device) {
-  ENGINE_CHECK(probability >= 0 && probability < 1, op, ": the probability must be at least 0 and less than 1, got ",
-               probability);
+  ENGINE_CHECK(probability >= 0 && probability < 1, op,
+               ": the probability of dropout must be at least 0 and less than 1, got ", probability);
   if (probability == 0) return {};
   StepRandom& random = StepRandom::current();
   return {{probability, random.seed() ^ kDropoutKey, random.next_stream()}, random.step(device)};

@@ -22,16 +22,11 @@ size_t rounded(size_t bytes) {
   return (bytes + step - 1) / step * step;
 }
 
-bool all_bytes(const unsigned char* memory, unsigned char value) {
-  for (size_t i = 0; i < kGuard; ++i)
-    if (memory[i] != value) return false;
-  return true;
+bool intact(const unsigned char* guard) {
+  return std::all_of(guard, guard + kGuard, [](unsigned char byte) { return byte == kGuardByte; });
 }
 
 }  // namespace
-
-CpuContext::CpuContext() = default;
-CpuContext::~CpuContext() { trim(); }
 
 void* CpuContext::system_allocate(size_t bytes) {
   void* memory = std::aligned_alloc(kAlignment, bytes);
@@ -42,15 +37,14 @@ void* CpuContext::system_allocate(size_t bytes) {
 }
 
 void* CpuContext::allocate(size_t bytes) {
+  const size_t size = rounded(bytes);
   if (checking_) {
-    const size_t size = rounded(bytes);
     auto* block = static_cast<unsigned char*>(system_allocate(size + 2 * kGuard));
     std::memset(block, kGuardByte, kGuard);
     std::memset(block + kGuard, kPoisonByte, bytes);
     std::memset(block + kGuard + bytes, kGuardByte, size - bytes + kGuard);
     return block + kGuard;
   }
-  const size_t size = rounded(bytes);
   {
     const std::lock_guard lock(mutex_);
     auto& blocks = free_[size];
@@ -67,7 +61,7 @@ void CpuContext::deallocate(void* memory, size_t bytes) noexcept {
   if (!memory) return;
   if (checking_) {
     auto* block = static_cast<unsigned char*>(memory);
-    if (!all_bytes(block - kGuard, kGuardByte) || !all_bytes(block + bytes, kGuardByte)) ++guard_violations_;
+    if (!intact(block - kGuard) || !intact(block + bytes)) ++guard_violations_;
     std::free(block - kGuard);
     return;
   }
@@ -84,13 +78,6 @@ void CpuContext::trim() noexcept {
   for (auto& [size, blocks] : free_)
     for (void* block : blocks) std::free(block);
   free_.clear();
-}
-
-int CpuContext::threads() const { return omp_get_max_threads(); }
-
-void CpuContext::set_threads(int count) {
-  ENGINE_CHECK(count >= 1, "set_threads: expected at least 1 thread, got ", count);
-  omp_set_num_threads(count);
 }
 
 void CpuContext::set_checking(bool on) {
@@ -117,8 +104,11 @@ CpuContext& cpu_context() {
   return *context;
 }
 
-int cpu_threads() { return cpu_context().threads(); }
-void set_cpu_threads(int count) { cpu_context().set_threads(count); }
+int cpu_threads() { return omp_get_max_threads(); }
+void set_cpu_threads(int count) {
+  ENGINE_CHECK(count >= 1, "set_cpu_threads: expected at least 1 thread, got ", count);
+  omp_set_num_threads(count);
+}
 
 void* allocate(CpuContext& ctx, size_t bytes) { return ctx.allocate(bytes); }
 void deallocate(CpuContext& ctx, void* memory, size_t bytes) noexcept { ctx.deallocate(memory, bytes); }

@@ -1,32 +1,22 @@
-// The CPU's context: memory, the thread pool's state, scratch memory, and what the tests switch on to catch bad
-// kernels.
+// The CPU's context: memory, the thread pool's state, and what the tests switch on to catch bad kernels.
 #pragma once
 
 #include <map>
 #include <mutex>
 #include <vector>
 
-#include "kernels/context.h"
+#include "kernels/scratch.h"
 
 namespace engine {
 
 class CpuContext {
  public:
-  CpuContext();
-  ~CpuContext();
-  CpuContext(const CpuContext&) = delete;
-  CpuContext& operator=(const CpuContext&) = delete;
-
   // 64-byte aligned. Freed blocks are kept by size and handed out again: a training step asks for the same sizes every
   // time, and returning them to the system would cost a page fault per 4 KiB.
   void* allocate(size_t bytes);
   void deallocate(void* memory, size_t bytes) noexcept;
   // Gives every kept block back to the system.
   void trim() noexcept;
-
-  // Threads of the OpenMP pool that kernels and oneDNN share.
-  int threads() const;
-  void set_threads(int count);
 
   // Checking mode, for tests: memory is filled with bytes that read as NaN, and guard bytes around every allocation are
   // compared when it is freed. Both cost time.
@@ -48,23 +38,6 @@ class CpuContext {
 // size. Denormal numbers would make a matrix product 5 to 15 times slower.
 void flush_denormals();
 
-// Scratch memory of one kernel call.
-class Scratch {
- public:
-  Scratch(CpuContext& ctx, size_t bytes) : ctx_(ctx), bytes_(bytes), memory_(ctx.allocate(bytes)) {}
-  ~Scratch() { ctx_.deallocate(memory_, bytes_); }
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
-  template <class T>
-  T* as() {
-    return static_cast<T*>(memory_);
-  }
-  View view(DType dtype, const Shape& shape) { return View(memory_, dtype, shape); }
-
- private:
-  CpuContext& ctx_;
-  size_t bytes_;
-  void* memory_;
-};
+using Scratch = ScratchMemory<CpuContext>;
 
 }  // namespace engine

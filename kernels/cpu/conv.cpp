@@ -45,9 +45,7 @@ void for_each_product(Pass pass, const Conv3d& conv, const Shape& x, const Shape
 
 void conv_forward(CpuContext& ctx, const Conv3d& p, const Unary& f, ConstView x, ConstView w, ConstView bias, View y) {
   check_conv(p, x, w, y);
-  if (y.dtype == DType::bf16)
-    return in_f32(
-        ctx, [&](auto... v) { conv_forward(ctx, p, f, v...); }, x, w, bias, y);
+  const InF32 in_f32(ctx, x, w, bias, y);
   if (y.elements() == 0) return;
   if (y.dtype == DType::f32) {
     onednn::convolve(ctx, Pass::forward, p, x, w, bias, y);
@@ -64,9 +62,7 @@ void conv_forward(CpuContext& ctx, const Conv3d& p, const Unary& f, ConstView x,
 
 void conv_backward_input(CpuContext& ctx, const Conv3d& p, ConstView dy, ConstView w, View dx) {
   check_conv(p, dx, w, dy);
-  if (dx.dtype == DType::bf16)
-    return in_f32(
-        ctx, [&](auto... v) { conv_backward_input(ctx, p, v...); }, dy, w, dx);
+  const InF32 in_f32(ctx, dy, w, dx);
   if (dy.elements() == 0) return fill(ctx, dx, 0.0);
   if (dx.dtype == DType::f32) return onednn::convolve(ctx, Pass::backward_input, p, dx, w, {}, dy);
   fill(ctx, dx, 0.0);
@@ -77,9 +73,7 @@ void conv_backward_input(CpuContext& ctx, const Conv3d& p, ConstView dy, ConstVi
 
 void conv_backward_weight(CpuContext& ctx, const Conv3d& p, ConstView x, ConstView dy, View dw) {
   check_conv(p, x, dw, dy);
-  if (dw.dtype == DType::bf16)
-    return in_f32(
-        ctx, [&](auto... v) { conv_backward_weight(ctx, p, v...); }, x, dy, dw);
+  const InF32 in_f32(ctx, x, dy, dw);
   if (dy.elements() == 0) return fill(ctx, dw, 0.0);
   if (dw.dtype == DType::f32) return onednn::convolve(ctx, Pass::backward_weight, p, x, dw, {}, dy);
   fill(ctx, dw, 0.0);

@@ -7,19 +7,6 @@
 namespace engine {
 namespace {
 
-// bf16 converts by way of float; everything else converts directly.
-template <class To, class From>
-To convert(From value) {
-  if constexpr (std::is_same_v<To, From>)
-    return value;
-  else if constexpr (std::is_same_v<To, bf16>)
-    return bf16(static_cast<float>(value));
-  else if constexpr (std::is_same_v<From, bf16>)
-    return static_cast<To>(static_cast<float>(value));
-  else
-    return static_cast<To>(value);
-}
-
 // One run of the innermost axis.
 template <class From, class To>
 void copy_row(const From* x, int64_t x_stride, To* y, int64_t y_stride, int64_t count) {
@@ -43,20 +30,15 @@ void copy_strided(const ConstView& x, const View& y) {
                  [&](int64_t begin, int64_t end) { copy_row(from + begin, 1, to + begin, 1, end - begin); });
     return;
   }
-  const int64_t row = x.shape[-1];
-  const int64_t rows = x.shape.elements(0, rank - 1);
-  if (row == 0) return;
-  parallel_for(rows, std::max<int64_t>(1, kPointwiseGrain / row), [&](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r) {
-      int64_t rest = r, x_offset = 0, y_offset = 0;
-      for (int axis = rank - 2; axis >= 0; --axis) {
-        const int64_t index = rest % x.shape[axis];
-        rest /= x.shape[axis];
-        x_offset += index * x.strides[axis];
-        y_offset += index * y.strides[axis];
-      }
-      copy_row(from + x_offset, x.strides[-1], to + y_offset, y.strides[-1], row);
+  parallel_rows(x.shape.elements(0, rank - 1), x.shape[-1], [&](int64_t rest) {
+    int64_t x_offset = 0, y_offset = 0;
+    for (int axis = rank - 2; axis >= 0; --axis) {
+      const int64_t index = rest % x.shape[axis];
+      rest /= x.shape[axis];
+      x_offset += index * x.strides[axis];
+      y_offset += index * y.strides[axis];
     }
+    copy_row(from + x_offset, x.strides[-1], to + y_offset, y.strides[-1], x.shape[-1]);
   });
 }
 
@@ -82,21 +64,15 @@ void accumulate(CpuContext&, ConstView x, View y) {
   ENGINE_CHECK(x.shape == y.shape && x.dtype == y.dtype, "accumulate: ", x.shape, " ", x.dtype, " onto ", y.shape, " ",
                y.dtype);
   ENGINE_CHECK(x.contiguous() && y.contiguous(), "accumulate: needs contiguous memory");
-  if (x.dtype == DType::bf16) {
-    const bf16* from = x.as<bf16>();
-    bf16* to = y.as<bf16>();
-    parallel_for(x.elements(), kPointwiseGrain, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) to[i] = bf16(static_cast<float>(to[i]) + static_cast<float>(from[i]));
-    });
-    return;
-  }
-  dispatch_float(x.dtype, [&]<class T>() {
+  const auto add = [&]<class T, class Sum>() {
     const T* from = x.as<T>();
     T* to = y.as<T>();
     parallel_for(x.elements(), kPointwiseGrain, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) to[i] += from[i];
+      for (int64_t i = begin; i < end; ++i) to[i] = T(static_cast<Sum>(to[i]) + static_cast<Sum>(from[i]));
     });
-  });
+  };
+  if (x.dtype == DType::bf16) return add.template operator()<bf16, float>();
+  dispatch_float(x.dtype, [&]<class T>() { add.template operator()<T, T>(); });
 }
 
 }  // namespace engine

@@ -30,9 +30,7 @@ void draw_mask(const Dropout& p, int64_t step, int64_t tile, uint32_t threshold,
 }  // namespace
 
 void dropout(CpuContext& ctx, const Dropout& p, ConstView step, ConstView x, View y) {
-  if (x.dtype == DType::bf16)
-    return in_f32(
-        ctx, [&](auto... v) { dropout(ctx, p, v...); }, step, x, y);
+  const InF32 in_f32(ctx, step, x, y);
   // u < p for u = k 2^-24 is k < ceil(p 2^24).
   const auto threshold = static_cast<uint32_t>(std::ceil(p.probability * 0x1p24));
   const int64_t now = *step.as<int64_t>(), count = x.elements();
@@ -40,16 +38,14 @@ void dropout(CpuContext& ctx, const Dropout& p, ConstView step, ConstView x, Vie
     const T scale = static_cast<T>(1 / (1 - p.probability));
     const T* in = x.as<T>();
     T* out = y.as<T>();
-    parallel_for((count + kTile - 1) / kTile, kPointwiseGrain / kTile, [&](int64_t begin, int64_t end) {
+    parallel_rows((count + kTile - 1) / kTile, kTile, [&](int64_t tile) {
       uint32_t keep[kTile];
-      for (int64_t tile = begin; tile < end; ++tile) {
-        draw_mask(p, now, tile, threshold, keep);
-        const int64_t first = tile * kTile, length = std::min(kTile, count - first);
+      draw_mask(p, now, tile, threshold, keep);
+      const int64_t first = tile * kTile, length = std::min(kTile, count - first);
 #pragma omp simd
-        for (int64_t i = 0; i < length; ++i) {
-          const T value = in[first + i] * scale;
-          out[first + i] = keep[i] ? value : T(0);
-        }
+      for (int64_t i = 0; i < length; ++i) {
+        const T value = in[first + i] * scale;
+        out[first + i] = keep[i] ? value : T(0);
       }
     });
   });

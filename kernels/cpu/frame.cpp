@@ -11,26 +11,10 @@ namespace {
 constexpr int64_t kPixels = 64;
 constexpr int64_t kLongestRun = kPixels * NormalizeFrames::kMaxChannels;
 
-// One axis of a bilinear sample: two neighbouring pixels and the weight of the second.
-struct Sample {
-  int64_t first, second;
-  float weight;
-};
-
-Sample sample_at(float place, int64_t size) {
-  const float last = static_cast<float>(size - 1);
-  float from_first_centre = place - 0.5f > 0 ? place - 0.5f : 0.0f;  // NaN is 0
-  if (from_first_centre > last) from_first_centre = last;
-  const auto first = static_cast<int64_t>(from_first_centre);
-  return {first, std::min(first + 1, size - 1), from_first_centre - static_cast<float>(first)};
-}
-
 }  // namespace
 
 void normalize_frames(CpuContext& ctx, const NormalizeFrames& p, ConstView x, View y) {
-  if (y.dtype == DType::bf16)
-    return in_f32(
-        ctx, [&](auto... v) { normalize_frames(ctx, p, v...); }, x, y);
+  const InF32 in_f32(ctx, x, y);
   const int64_t channels = x.shape[-1], run = kPixels * channels, count = x.elements();
   dispatch_float(y.dtype, [&]<class T>() {
     T scale[kLongestRun], shift[kLongestRun];
@@ -40,35 +24,30 @@ void normalize_frames(CpuContext& ctx, const NormalizeFrames& p, ConstView x, Vi
     }
     const uint8_t* in = x.as<uint8_t>();
     T* out = y.as<T>();
-    parallel_for((count + run - 1) / run, kPointwiseGrain / run, [&](int64_t begin, int64_t end) {
-      for (int64_t r = begin; r < end; ++r) {
-        const int64_t first = r * run, length = std::min(run, count - first);
+    parallel_rows((count + run - 1) / run, run, [&](int64_t r) {
+      const int64_t first = r * run, length = std::min(run, count - first);
 #pragma omp simd
-        for (int64_t i = 0; i < length; ++i) out[first + i] = static_cast<T>(in[first + i]) * scale[i] + shift[i];
-      }
+      for (int64_t i = 0; i < length; ++i) out[first + i] = static_cast<T>(in[first + i]) * scale[i] + shift[i];
     });
   });
 }
 
 void warp_frames(CpuContext& ctx, const NormalizeFrames& p, ConstView x, ConstView matrix, View y) {
-  if (y.dtype == DType::bf16)
-    return in_f32(
-        ctx, [&](auto... v) { warp_frames(ctx, p, v...); }, x, matrix, y);
+  const InF32 in_f32(ctx, x, matrix, y);
   const int64_t height = x.shape[1], width = x.shape[2], channels = x.shape[3];
   const int64_t rows = y.shape[1], columns = y.shape[2], padded = y.shape[3];
   const uint8_t* in = x.as<uint8_t>();
   const float* matrices = matrix.as<float>();
   dispatch_float(y.dtype, [&]<class T>() {
     T* out = y.as<T>();
-    const int64_t grain = std::max<int64_t>(1, kPointwiseGrain / std::max<int64_t>(1, columns * padded));
-    parallel_for(x.shape[0] * rows, grain, [&](int64_t begin, int64_t end) {
-      for (int64_t pixel = begin * columns; pixel < end * columns; ++pixel) {
+    parallel_rows(x.shape[0] * rows, columns * padded, [&](int64_t row) {
+      for (int64_t pixel = row * columns; pixel < (row + 1) * columns; ++pixel) {
         const int64_t frame = pixel / (rows * columns);
         const float* m = matrices + 6 * frame;
         const float right = static_cast<float>(pixel % columns) + 0.5f;
         const float down = static_cast<float>(pixel / columns % rows) + 0.5f;
-        const Sample u = sample_at(std::fma(m[0], right, std::fma(m[1], down, m[2])), width);
-        const Sample v = sample_at(std::fma(m[3], right, std::fma(m[4], down, m[5])), height);
+        const BilinearSample u(std::fma(m[0], right, std::fma(m[1], down, m[2])), static_cast<int>(width));
+        const BilinearSample v(std::fma(m[3], right, std::fma(m[4], down, m[5])), static_cast<int>(height));
         const auto at = [&](int64_t h, int64_t w, int64_t c) {
           return static_cast<T>(in[((frame * height + h) * width + w) * channels + c]);
         };

@@ -1,41 +1,51 @@
-// in_f32(): how every CPU kernel serves bf16. Included by kernels/cpu/parallel.h.
+// How CPU kernels serve bf16: they compute on f32 copies.
 #pragma once
 
-#include <optional>
+#include <list>
 #include <type_traits>
+#include <utility>
+#include <vector>
 
 #include "kernels/copy.h"
+#include "kernels/cpu/context.h"
 
 namespace engine {
 
-template <class V>
-class F32Copy {
+// As long as it lives, the bf16 views among those it was given are views of f32 copies; others stay as they are. Inputs
+// are cast up at the start, outputs (View) are cast down and so rounded once at the end.
+class InF32 {
  public:
-  F32Copy(CpuContext& ctx, const V& view) : ctx_(ctx), original_(view), used_(view) {
-    if (!view.defined() || view.dtype != DType::bf16) return;
-    scratch_.emplace(ctx, static_cast<size_t>(view.elements()) * sizeof(float));
-    const View copied = scratch_->view(DType::f32, view.shape);
-    if constexpr (!std::is_same_v<V, View>) copy(ctx, view, copied);
-    used_ = copied;
+  template <class... Views>
+  explicit InF32(CpuContext& ctx, Views&... views) : ctx_(ctx) {
+    (replace(views), ...);
   }
-  const V& view() const { return used_; }
-  void finish() const {
-    if constexpr (std::is_same_v<V, View>)
-      if (scratch_) copy(ctx_, used_, original_);
+  ~InF32() {
+    for (const auto& [copied, original] : outputs_) copy(ctx_, copied, original);
   }
 
  private:
+  template <class V>
+  void replace(V& view) {
+    if (!view.defined() || view.dtype != DType::bf16) return;
+    const size_t bytes = static_cast<size_t>(view.elements()) * sizeof(float);
+    const View copied = memory_.emplace_back(ctx_, bytes).view(DType::f32, view.shape);
+    if constexpr (std::is_same_v<V, View>)
+      outputs_.emplace_back(copied, view);
+    else
+      copy(ctx_, view, copied);
+    view = copied;
+  }
+
   CpuContext& ctx_;
-  V original_, used_;
-  std::optional<Scratch> scratch_;
+  std::list<Scratch> memory_;
+  std::vector<std::pair<View, View>> outputs_;
 };
 
+// Runs kernel(views...) so, in the order given.
 template <class Kernel, class... Views>
-void in_f32(CpuContext& ctx, const Kernel& kernel, const Views&... views) {
-  [&kernel](const auto&... copies) {
-    kernel(copies.view()...);
-    (copies.finish(), ...);
-  }(F32Copy<Views>(ctx, views)...);
+void in_f32(CpuContext& ctx, const Kernel& kernel, Views... views) {
+  const InF32 copies(ctx, views...);
+  kernel(views...);
 }
 
 }  // namespace engine

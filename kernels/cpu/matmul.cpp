@@ -28,34 +28,18 @@ struct Batch {
   }
 };
 
-// All rows of contiguous matrices that share b are the rows of one matrix.
-ConstView rows_of(const ConstView& v) {
-  return {v.data, v.dtype, {v.shape.elements(0, v.shape.rank() - 1), v.shape[-1]}};
-}
-
-Batch make_batch(ConstView a, ConstView b, View y) {
-  if (b.shape.rank() == 2 && a.shape.rank() == y.shape.rank() && a.contiguous() && y.contiguous()) {
-    a = rows_of(a);
-    y = View(y.memory(), y.dtype, {a.shape[0], y.shape[-1]});
-  }
-  return {y.shape.elements(0, y.shape.rank() - 2), a.shape[-2], b.shape[-1], a.shape[-1], a, b, y};
-}
-
 // The plain product; the reference.
 void multiply_f64(const Batch& batch) {
   const int64_t a_row = batch.a.strides[-2], a_column = batch.a.strides[-1];
   const int64_t b_row = batch.b.strides[-2], b_column = batch.b.strides[-1];
-  const int64_t grain = std::max<int64_t>(1, kFlopPerPiece / 8 / std::max<int64_t>(1, batch.n * batch.k));
-  parallel_for(batch.count * batch.m, grain, [&](int64_t begin, int64_t end) {
-    for (int64_t row = begin; row < end; ++row) {
-      const int64_t index = row / batch.m, i = row % batch.m;
-      const double* a = batch.a.as<double>() + Batch::offset(batch.a, index) + i * a_row;
-      const double* b = batch.b.as<double>() + Batch::offset(batch.b, index);
-      double* y = batch.y.as<double>() + Batch::offset(batch.y, index) + i * batch.y.strides[-2];
-      std::fill(y, y + batch.n, 0.0);
-      for (int64_t k = 0; k < batch.k; ++k)
-        for (int64_t j = 0; j < batch.n; ++j) y[j] += a[k * a_column] * b[k * b_row + j * b_column];
-    }
+  parallel_rows(batch.count * batch.m, batch.n * batch.k, [&](int64_t row) {
+    const int64_t index = row / batch.m, i = row % batch.m;
+    const double* a = batch.a.as<double>() + Batch::offset(batch.a, index) + i * a_row;
+    const double* b = batch.b.as<double>() + Batch::offset(batch.b, index);
+    double* y = batch.y.as<double>() + Batch::offset(batch.y, index) + i * batch.y.strides[-2];
+    std::fill(y, y + batch.n, 0.0);
+    for (int64_t k = 0; k < batch.k; ++k)
+      for (int64_t j = 0; j < batch.n; ++j) y[j] += a[k * a_column] * b[k * b_row + j * b_column];
   });
 }
 
@@ -105,26 +89,21 @@ void check(const ConstView& a, const ConstView& b, const View& y, bool epilogue)
 
 void matmul(CpuContext& ctx, const Unary& f, ConstView a, ConstView b, ConstView bias, View y) {
   check(a, b, y, bias.defined() || !is_identity(f));
-  if (y.dtype == DType::bf16)
-    return in_f32(
-        ctx, [&](auto... v) { matmul(ctx, f, v...); }, a, b, bias, y);
+  const InF32 in_f32(ctx, a, b, bias, y);
   if (y.elements() == 0) return;
-  const Batch batch = make_batch(a, b, y);
+  merge_products(a, b, y);
+  const Batch batch{y.shape.elements(0, y.shape.rank() - 2), a.shape[-2], b.shape[-1], a.shape[-1], a, b, y};
   if (y.dtype == DType::f64)
     multiply_f64(batch);
   else if (batch.k > 0)
     multiply_f32(batch);
   else
     fill(ctx, y, 0.0);
-  if (bias.defined())
-    bias_activation_forward(ctx, f, y, bias, y);
-  else if (!is_identity(f))
-    unary_forward(ctx, f, y, y);
+  activate(ctx, f, bias, y);
 }
 
 void linear_backward_weight(CpuContext& ctx, ConstView dy, ConstView x, View dw, View db) {
-  const ConstView left(dy.data, dy.dtype, {dy.shape[1], dy.shape[0]}, {1, dy.shape[1]});  // dy^T
-  matmul(ctx, {Unary::affine}, left, x, {}, dw);
+  matmul(ctx, {Unary::affine}, transposed(dy), x, {}, dw);
   reduce_forward(ctx, {Reduce::sum, 0, 1}, dy, db);
 }
 

@@ -18,10 +18,7 @@ using Tag = memory::format_tag;
 
 constexpr size_t kMaxPlans = 1024;  // a training run needs three per convolution
 
-constexpr const char* name_of(Pass pass) {
-  constexpr std::array kNames = {"forward", "backward_input", "backward_weight"};
-  return kNames[static_cast<size_t>(pass)];
-}
+constexpr std::array kPassNames = {"forward", "backward_input", "backward_weight"};
 
 // Everything that a primitive depends on.
 struct Problem {
@@ -31,12 +28,7 @@ struct Problem {
   bool bias;
   int threads;
 
-  std::vector<int64_t> key() const {
-    std::vector<int64_t> key = {static_cast<int64_t>(pass), bias, threads, p.groups};
-    for (const Space& steps : {p.stride(), p.pad(), p.dilation()}) key.insert(key.end(), steps.begin(), steps.end());
-    for (const Shape* shape : {&x, &w, &y}) key.insert(key.end(), shape->begin(), shape->end());
-    return key;
-  }
+  auto operator<=>(const Problem&) const = default;
   bool clips() const { return x.rank() == 5; }
 };
 
@@ -172,13 +164,11 @@ Plan make_plan(const Problem& problem) {
 // call would otherwise fill the memory.
 std::shared_ptr<const Plan> plan_for(const Problem& problem) {
   static std::mutex mutex;
-  static std::map<std::vector<int64_t>, std::shared_ptr<const Plan>> plans;
+  static std::map<Problem, std::shared_ptr<const Plan>> plans;
   const std::lock_guard lock(mutex);
-  const auto found = plans.find(problem.key());
-  if (found != plans.end()) return found->second;
-  const auto plan = std::make_shared<const Plan>(make_plan(problem));
-  if (plans.size() >= kMaxPlans) plans.clear();
-  plans.emplace(problem.key(), plan);
+  if (plans.size() > kMaxPlans) plans.clear();
+  std::shared_ptr<const Plan>& plan = plans[problem];
+  if (plan == nullptr) plan = std::make_shared<const Plan>(make_plan(problem));
   return plan;
 }
 
@@ -221,11 +211,11 @@ bool sgemm(int64_t m, int64_t n, int64_t k, const Matrix& a, const Matrix& b, fl
 
 void convolve(CpuContext& ctx, Pass pass, const Conv3d& p, ConstView x, ConstView w, ConstView bias, ConstView y) {
   try {
-    run(ctx, {pass, p, x.shape, w.shape, y.shape, bias.defined(), ctx.threads()}, x, w, bias, y);
+    run(ctx, {pass, p, x.shape, w.shape, y.shape, bias.defined(), cpu_threads()}, x, w, bias, y);
   } catch (const dnnl::error& error) {
     const bool memory_ran_out = error.status == dnnl_out_of_memory;
-    throw Error(concat(x.shape.rank() == 5 ? "conv3d: " : "conv2d: ", name_of(pass), " of x ", x.shape, " and w ",
-                       w.shape, ", groups ", p.groups, ": oneDNN: ", error.what(),
+    throw Error(concat(x.shape.rank() == 5 ? "conv3d: " : "conv2d: ", kPassNames[static_cast<size_t>(pass)], " of x ",
+                       x.shape, " and w ", w.shape, ", groups ", p.groups, ": oneDNN: ", error.what(),
                        memory_ran_out ? "; use a smaller batch or fewer frames" : ""),
                 memory_ran_out ? exit_code::kMemory : exit_code::kInternal);
   }

@@ -24,21 +24,19 @@ void update_all(const StepViews& s, bool zero_grad, const View& grad, const View
   bf16* const narrow = same ? nullptr : grad.as<bf16>();
   const T* value = param.as<T>();
   bf16* rounded = copy.defined() ? copy.as<bf16>() : nullptr;
-  parallel_for((count + kTile - 1) / kTile, kPointwiseGrain / kTile, [&](int64_t first_tile, int64_t last_tile) {
+  parallel_rows((count + kTile - 1) / kTile, kTile, [&](int64_t tile) {
     T converted[kTile];
-    for (int64_t tile = first_tile; tile < last_tile; ++tile) {
-      const int64_t first = tile * kTile, length = std::min(kTile, count - first);
-      if (narrow) std::transform(narrow + first, narrow + first + length, converted, [](bf16 g) { return T(g); });
-      const T* gradient = same ? same + first : converted;
-      if (!skip) {
+    const int64_t first = tile * kTile, length = std::min(kTile, count - first);
+    if (narrow) std::transform(narrow + first, narrow + first + length, converted, [](bf16 g) { return T(g); });
+    const T* gradient = same ? same + first : converted;
+    if (!skip) {
 #pragma omp simd
-        for (int64_t i = 0; i < length; ++i) rule(first + i, gradient[i]);
-        if (rounded)
-          for (int64_t i = first; i < first + length; ++i) rounded[i] = bf16(static_cast<float>(value[i]));
-      }
-      if (zero_grad && same) std::fill_n(same + first, length, T(0));
-      if (zero_grad && narrow) std::fill_n(narrow + first, length, bf16{});
+      for (int64_t i = 0; i < length; ++i) rule(first + i, gradient[i]);
+      if (rounded)
+        for (int64_t i = first; i < first + length; ++i) rounded[i] = bf16(static_cast<float>(value[i]));
     }
+    if (zero_grad && same) std::fill_n(same + first, length, T(0));
+    if (zero_grad && narrow) std::fill_n(narrow + first, length, bf16{});
   });
 }
 

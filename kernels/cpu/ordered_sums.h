@@ -12,10 +12,8 @@ inline int64_t pieces_of(int64_t rows) { return (rows + kRowsPerPiece - 1) / kRo
 // Calls body(piece, first_row, last_row) for every piece. `columns` is the length of a row.
 template <class Body>
 void for_each_piece(int64_t rows, int64_t columns, const Body& body) {
-  const int64_t grain = std::max<int64_t>(1, kPointwiseGrain / (kRowsPerPiece * std::max<int64_t>(1, columns)));
-  parallel_for(pieces_of(rows), grain, [&](int64_t begin, int64_t end) {
-    for (int64_t piece = begin; piece < end; ++piece)
-      body(piece, piece * kRowsPerPiece, std::min(rows, (piece + 1) * kRowsPerPiece));
+  parallel_rows(pieces_of(rows), kRowsPerPiece * columns, [&](int64_t piece) {
+    body(piece, piece * kRowsPerPiece, std::min(rows, (piece + 1) * kRowsPerPiece));
   });
 }
 
@@ -38,9 +36,8 @@ double ordered_sum(CpuContext& ctx, int64_t count, const Term& term) {
   const int64_t pieces = (count + kLength - 1) / kLength;
   Scratch scratch(ctx, static_cast<size_t>(pieces) * sizeof(double));
   auto* partial = scratch.as<double>();
-  parallel_for(pieces, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t piece = begin; piece < end; ++piece)
-      partial[piece] = pairwise_sum<double>(piece * kLength, std::min(count, (piece + 1) * kLength), term);
+  parallel_rows(pieces, kLength, [&](int64_t piece) {
+    partial[piece] = pairwise_sum<double>(piece * kLength, std::min(count, (piece + 1) * kLength), term);
   });
   return pairwise_sum<double>(0, pieces, [partial](int64_t piece) { return partial[piece]; });
 }

@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <exception>
 
-#include "kernels/cpu/context.h"
+#include "kernels/cpu/in_f32.h"
 
 namespace engine {
 
@@ -26,6 +26,15 @@ void parallel_for(int64_t count, int64_t grain, const Body& body) {
 
 // Elements per piece below which a pointwise loop is not worth a second thread.
 inline constexpr int64_t kPointwiseGrain = 16384;
+
+// Calls body(row) for every row of about `columns` elements of work.
+template <class Body>
+void parallel_rows(int64_t rows, int64_t columns, const Body& body) {
+  const int64_t grain = std::max<int64_t>(1, kPointwiseGrain / std::max<int64_t>(1, columns));
+  parallel_for(rows, grain, [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) body(row);
+  });
+}
 
 // Sums term(i) over [begin, end) in a fixed order: leaves of up to 256 terms in 16 lanes, which become vector
 // registers, then a balanced tree. The error grows with log2(count) instead of count.
@@ -56,11 +65,4 @@ T largest(const T* x, int64_t count) {
   return best;
 }
 
-// Runs a kernel on f32 copies of its bf16 arguments: inputs are cast up, outputs (View) are cast down and so rounded
-// once. Arguments of other types pass through. kernel(views...) is called with the copies in the order given.
-template <class Kernel, class... Views>
-void in_f32(CpuContext& ctx, const Kernel& kernel, const Views&... views);
-
 }  // namespace engine
-
-#include "kernels/cpu/in_f32.h"

@@ -14,13 +14,10 @@ using Position = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;
 template <class F>
 void for_each_place(const Shape& shape, int frames, const F& f) {
   const auto rows = static_cast<int>(shape[-3]), columns = static_cast<int>(shape[-2]);
-  const int64_t grain = std::max<int64_t>(1, kPointwiseGrain / std::max<int64_t>(1, columns * shape[-1]));
-  parallel_for(shape.elements(0, shape.rank() - 2), grain, [&](int64_t begin, int64_t end) {
-    for (int64_t line = begin; line < end; ++line) {
-      const int64_t frame = line / rows;
-      PoolPlace at{frame / frames, static_cast<int>(frame % frames), static_cast<int>(line % rows), 0};
-      for (; at.w < columns; ++at.w) f(at);
-    }
+  parallel_rows(shape.elements(0, shape.rank() - 2), columns * shape[-1], [&](int64_t line) {
+    const int64_t frame = line / rows;
+    PoolPlace at{frame / frames, static_cast<int>(frame % frames), static_cast<int>(line % rows), 0};
+    for (; at.w < columns; ++at.w) f(at);
   });
 }
 
@@ -59,16 +56,6 @@ void max_of_window(const PoolWindows& z, const PoolPlace& window, int64_t begin,
   for (int64_t c = 0; c < count; ++c) argmax[out + c] = static_cast<uint8_t>(where[c]);
 }
 
-// sum[c] += dy[c] where argmax[c] is `here`.
-template <class T>
-void add_where(const uint8_t* argmax, Position<T> here, const T* dy, T* sum, int64_t count) {
-#pragma omp simd
-  for (int64_t c = 0; c < count; ++c) {
-    const T value = dy[c];
-    sum[c] += static_cast<Position<T>>(argmax[c]) == here ? value : T(0);
-  }
-}
-
 // Sets dx to 0, then calls add(sum, element, window) for every element and every window that it is in; `sum` points at
 // the element's channels in dx.
 template <class T, class F>
@@ -83,9 +70,7 @@ void sum_over_windows(const PoolWindows& z, const View& dx, const F& add) {
 }  // namespace
 
 void max_pool_forward(CpuContext& ctx, const Pool3d& p, ConstView x, View y, View argmax) {
-  if (x.dtype == DType::bf16)
-    return in_f32(
-        ctx, [&](auto... v) { max_pool_forward(ctx, p, v...); }, x, y, argmax);
+  const InF32 in_f32(ctx, x, y, argmax);
   const PoolWindows z(p, x.shape, y.shape);
   dispatch_float(x.dtype, [&]<class T>() {
     for_each_place(y.shape, z.t.windows,
@@ -97,24 +82,26 @@ void max_pool_forward(CpuContext& ctx, const Pool3d& p, ConstView x, View y, Vie
 }
 
 void max_pool_backward(CpuContext& ctx, const Pool3d& p, ConstView dy, ConstView argmax, View dx) {
-  if (dy.dtype == DType::bf16)
-    return in_f32(
-        ctx, [&](auto... v) { max_pool_backward(ctx, p, v...); }, dy, argmax, dx);
+  const InF32 in_f32(ctx, dy, argmax, dx);
   const PoolWindows z(p, dx.shape, dy.shape);
   const uint8_t* where = argmax.as<uint8_t>();
   dispatch_float(dy.dtype, [&]<class T>() {
     const T* upstream = dy.as<T>();
     sum_over_windows<T>(z, dx, [&](T* sum, const PoolPlace& element, const PoolPlace& window) {
-      const int64_t from = z.y_offset(window);
-      add_where<T>(where + from, z.position(element, window), upstream + from, sum, z.c);
+      const auto here = static_cast<Position<T>>(z.position(element, window));
+      const T* from = upstream + z.y_offset(window);
+      const uint8_t* at = where + z.y_offset(window);
+#pragma omp simd
+      for (int64_t c = 0; c < z.c; ++c) {
+        const T value = from[c];
+        sum[c] += static_cast<Position<T>>(at[c]) == here ? value : T(0);
+      }
     });
   });
 }
 
 void average_pool_forward(CpuContext& ctx, const Pool3d& p, ConstView x, View y) {
-  if (x.dtype == DType::bf16)
-    return in_f32(
-        ctx, [&](auto... v) { average_pool_forward(ctx, p, v...); }, x, y);
+  const InF32 in_f32(ctx, x, y);
   const PoolWindows z(p, x.shape, y.shape);
   dispatch_float(x.dtype, [&]<class T>() {
     for_each_place(y.shape, z.t.windows, [&, in = x.as<T>(), out = y.as<T>()](const PoolPlace& window) {
@@ -133,9 +120,7 @@ void average_pool_forward(CpuContext& ctx, const Pool3d& p, ConstView x, View y)
 }
 
 void average_pool_backward(CpuContext& ctx, const Pool3d& p, ConstView dy, View dx) {
-  if (dy.dtype == DType::bf16)
-    return in_f32(
-        ctx, [&](auto... v) { average_pool_backward(ctx, p, v...); }, dy, dx);
+  const InF32 in_f32(ctx, dy, dx);
   const PoolWindows z(p, dx.shape, dy.shape);
   dispatch_float(dy.dtype, [&]<class T>() {
     const T* upstream = dy.as<T>();

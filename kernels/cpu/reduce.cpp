@@ -5,15 +5,6 @@
 namespace engine {
 namespace {
 
-// x seen as (outer, count, inner), reduced over count.
-struct Extents {
-  int64_t outer, count, inner;
-  Extents(const Reduce& p, const Shape& shape)
-      : outer(shape.elements(0, p.first_axis)),
-        count(shape.elements(p.first_axis, p.last_axis)),
-        inner(shape.elements(p.last_axis, shape.rank())) {}
-};
-
 // Sums of columns: y[i] = scale * sum over r of x[r][i].
 template <class T>
 void sum_columns(CpuContext& ctx, int64_t rows, int64_t columns, const T* x, T* y, T scale) {
@@ -33,53 +24,31 @@ void sum_columns(CpuContext& ctx, int64_t rows, int64_t columns, const T* x, T* 
 }
 
 template <class T>
-void sum_axis(CpuContext& ctx, const Extents& e, const T* x, T* y, T scale) {
+void sum_axis(CpuContext& ctx, const ReduceExtents& e, const T* x, T* y, T scale) {
   if (e.inner == 1) {
-    parallel_for(e.outer, std::max<int64_t>(1, kPointwiseGrain / std::max<int64_t>(1, e.count)),
-                 [&](int64_t begin, int64_t end) {
-                   for (int64_t o = begin; o < end; ++o) {
-                     const T* row = x + o * e.count;
-                     y[o] = scale * pairwise_sum<T>(0, e.count, [row](int64_t i) { return row[i]; });
-                   }
-                 });
+    parallel_rows(e.outer, e.count, [&](int64_t o) {
+      const T* row = x + o * e.count;
+      y[o] = scale * pairwise_sum<T>(0, e.count, [row](int64_t i) { return row[i]; });
+    });
     return;
   }
   for (int64_t o = 0; o < e.outer; ++o)
     sum_columns(ctx, e.count, e.inner, x + o * e.count * e.inner, y + o * e.inner, scale);
 }
 
-template <class T>
-bool beats(T candidate, T best) {
-  return candidate > best || (candidate != candidate && best == best);
-}
-
-// The position along the reduced axis of the first maximal element of column i of slab o.
-template <class T>
-int64_t first_max(const Extents& e, const T* x, int64_t o, int64_t i) {
-  const T* column = x + o * e.count * e.inner + i;
-  int64_t best = 0;
-  for (int64_t c = 1; c < e.count; ++c)
-    if (beats(column[c * e.inner], column[best * e.inner])) best = c;
-  return best;
-}
-
+// Calls body(k, at) for every result k and the first maximal element of x that it is made of.
 template <class T, class Body>
-void for_each_max(const Extents& e, const T* x, const Body& body) {
-  parallel_for(e.outer * e.inner, std::max<int64_t>(1, kPointwiseGrain / e.count), [&](int64_t begin, int64_t end) {
-    for (int64_t k = begin; k < end; ++k) {
-      const int64_t o = k / e.inner, i = k % e.inner, best = first_max(e, x, o, i);
-      body(k, (o * e.count + best) * e.inner + i);
-    }
+void for_each_max(const ReduceExtents& e, const T* x, const Body& body) {
+  parallel_rows(e.outer * e.inner, e.count, [&](int64_t k) {
+    body(k, e.first_of(k) + e.first_max(k, [x](int64_t at) { return x[at]; }) * e.inner);
   });
 }
 
 }  // namespace
 
 void reduce_forward(CpuContext& ctx, const Reduce& p, ConstView x, View y) {
-  if (x.dtype == DType::bf16)
-    return in_f32(
-        ctx, [&](auto... v) { reduce_forward(ctx, p, v...); }, x, y);
-  const Extents e(p, x.shape);
+  const InF32 in_f32(ctx, x, y);
+  const ReduceExtents e(p, x.shape);
   dispatch_float(x.dtype, [&]<class T>() {
     const T* in = x.as<T>();
     T* out = y.as<T>();
@@ -91,10 +60,8 @@ void reduce_forward(CpuContext& ctx, const Reduce& p, ConstView x, View y) {
 }
 
 void reduce_backward(CpuContext& ctx, const Reduce& p, ConstView x, ConstView dy, View dx) {
-  if (dy.dtype == DType::bf16)
-    return in_f32(
-        ctx, [&](auto... v) { reduce_backward(ctx, p, v...); }, x, dy, dx);
-  const Extents e(p, dx.shape);
+  const InF32 in_f32(ctx, x, dy, dx);
+  const ReduceExtents e(p, dx.shape);
   dispatch_float(dy.dtype, [&]<class T>() {
     const T* upstream = dy.as<T>();
     T* out = dx.as<T>();
@@ -104,24 +71,20 @@ void reduce_backward(CpuContext& ctx, const Reduce& p, ConstView x, ConstView dy
       return;
     }
     const T scale = p.op == Reduce::mean ? T(1) / static_cast<T>(e.count) : T(1);
-    parallel_for(e.outer * e.count, std::max<int64_t>(1, kPointwiseGrain / e.inner), [&](int64_t begin, int64_t end) {
-      for (int64_t row = begin; row < end; ++row) {
-        const T* from = upstream + row / e.count * e.inner;
-        T* to = out + row * e.inner;
-        for (int64_t i = 0; i < e.inner; ++i) to[i] = scale * from[i];
-      }
+    parallel_rows(e.outer * e.count, e.inner, [&](int64_t row) {
+      const T* from = upstream + row / e.count * e.inner;
+      T* to = out + row * e.inner;
+      for (int64_t i = 0; i < e.inner; ++i) to[i] = scale * from[i];
     });
   });
 }
 
 void argmax(CpuContext& ctx, ConstView x, View y) {
-  if (x.dtype == DType::bf16)
-    return in_f32(
-        ctx, [&](auto... v) { argmax(ctx, v...); }, x, y);
+  const InF32 in_f32(ctx, x, y);
   const int64_t columns = x.shape[-1];
   dispatch_float(x.dtype, [&]<class T>() {
     int64_t* out = y.as<int64_t>();
-    const Extents e(Reduce{Reduce::max, x.shape.rank() - 1, x.shape.rank()}, x.shape);
+    const ReduceExtents e(Reduce{Reduce::max, x.shape.rank() - 1, x.shape.rank()}, x.shape);
     for_each_max(e, x.as<T>(), [&](int64_t k, int64_t at) { out[k] = at % columns; });
   });
 }

@@ -9,20 +9,18 @@ namespace {
 
 constexpr int kThreads = 128;
 
-__device__ inline float minus_infinity() { return -INFINITY; }
-
 template <class T>
 __global__ void scores_forward_kernel(AttentionMask mask, float scale, T* scores, float* lse) {
   const int64_t row = blockIdx.x;
   const int query = static_cast<int>(row % mask.queries), thread = static_cast<int>(threadIdx.x);
   const int seen = mask.seen(row / mask.queries / mask.heads, query);
   T* const x = scores + row * mask.keys;
-  float max = minus_infinity(), sum = 0;
+  float max = -INFINITY, sum = 0;
   for (int l = thread; l < seen; l += kThreads) max = Max{}(max, scale * to_f32(x[l]));
-  max = block_reduce(max, minus_infinity(), Max{});
+  max = block_reduce(max, -INFINITY, Max{});
   for (int l = thread; l < seen; l += kThreads) sum += expf(scale * to_f32(x[l]) - max);
   sum = block_reduce(sum, 0.0f, Sum{});
-  if (thread == 0) lse[row] = seen > 0 ? max + logf(sum) : minus_infinity();
+  if (thread == 0) lse[row] = seen > 0 ? max + logf(sum) : -INFINITY;
   for (int l = thread; l < mask.keys; l += kThreads) {
     const float probability = l < seen ? expf(scale * to_f32(x[l]) - max) / sum : 0.0f;
     x[l] = from_f32<T>(probability * mask.factor(row * mask.keys + l));
@@ -60,7 +58,7 @@ void attention_scores_forward(CudaContext& ctx, const Attention& p, ConstView le
                               View lse) {
   dispatch_device_float(scores.dtype, [&]<class T>() {
     launch(ctx, "attention", scores_forward_kernel<T>, blocks_for(lse.elements(), 1), kThreads, 0,
-           mask_of(p, scores.shape, lengths, step), p.scale, scores.as<T>(), lse.as<float>());
+           mask_of(p, scores.shape, lengths, step), p.scale, scores, lse);
   });
 }
 
@@ -68,7 +66,7 @@ void attention_scores_backward(CudaContext& ctx, const Attention& p, ConstView l
                                View scores, View dscores) {
   dispatch_device_float(scores.dtype, [&]<class T>() {
     launch(ctx, "attention", scores_backward_kernel<T>, blocks_for(lse.elements(), 1), kThreads, 0,
-           mask_of(p, scores.shape, lengths, step), p.scale, lse.as<float>(), scores.as<T>(), dscores.as<T>());
+           mask_of(p, scores.shape, lengths, step), p.scale, lse, scores, dscores);
   });
 }
 

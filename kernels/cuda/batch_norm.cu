@@ -303,21 +303,17 @@ void batch_norm_forward(CudaContext& ctx, const BatchNorm& p, const Unary& f, bo
                         View running_mean, View running_var) {
   const char* const name = "batch_norm_forward";
   const auto run = [&]<class P>() {
-    using T = typename P::T;
-    float *const means = mean.as<float>(), *const rstds = rstd.as<float>();
-    float *const moving_mean = running_mean.as<float>(), *const moving_var = running_var.as<float>();
     if (training) {
       const P pieces(x, kFewestSummed, kMostSummed);
       CudaScratch partial(ctx, static_cast<size_t>(pieces.count() * 2 * pieces.columns) * sizeof(float));
-      launch(ctx, name, moments_kernel<P>, pieces.grid(), kThreads, 0, pieces, x.as<T>(), partial.as<float>());
-      launch(ctx, name, statistics_kernel<T>, blocks_for(pieces.columns, kColumnThreads),
+      launch(ctx, name, moments_kernel<P>, pieces.grid(), kThreads, 0, pieces, x, partial);
+      launch(ctx, name, statistics_kernel<typename P::T>, blocks_for(pieces.columns, kColumnThreads),
              kColumnThreads * kPieceThreads, 0, pieces.rows, pieces.rows_per_block, pieces.count(), pieces.columns,
-             p.eps, p.momentum, x.as<T>(), partial.as<float>(), means, rstds, moving_mean, moving_var);
+             p.eps, p.momentum, x, partial, mean, rstd, running_mean, running_var);
     }
     const P pieces(x, 1, kMostMapped);
-    launch(ctx, name, apply_kernel<P>, pieces.grid(), kThreads, 0, pieces, f.op == Unary::relu, p.eps, x.as<T>(),
-           optional<T>(residual), w.as<float>(), bias.as<float>(), training ? nullptr : moving_mean,
-           training ? nullptr : moving_var, means, rstds, y.as<T>());
+    launch(ctx, name, apply_kernel<P>, pieces.grid(), kThreads, 0, pieces, f.op == Unary::relu, p.eps, x, residual, w,
+           bias, training ? View() : running_mean, training ? View() : running_var, mean, rstd, y);
   };
   dispatch_pieces(x, run, residual, w, bias, y, mean, rstd, running_mean, running_var);
 }
@@ -327,18 +323,14 @@ void batch_norm_backward(CudaContext& ctx, bool training, ConstView x, ConstView
   const char* const name = "batch_norm_backward";
   const auto run = [&]<Relu kRelu>() {
     const auto launch_all = [&]<class P>() {
-      using T = typename P::T;
       const P reducing(x, kFewestSummed, kMostSummed), mapping(x, 1, kMostMapped);
       CudaScratch partial(ctx, static_cast<size_t>(reducing.count() * 2 * reducing.columns) * sizeof(float));
-      launch(ctx, name, backward_sums_kernel<P, kRelu>, reducing.grid(), kThreads, 0, reducing, x.as<T>(),
-             optional<T>(y), w.as<float>(), bias.as<float>(), mean.as<float>(), rstd.as<float>(), dy.as<T>(),
-             optional<T>(dresidual), partial.as<float>());
-      add_partial_sums(ctx, name, reducing.count(), reducing.columns, partial.as<float>(), dbias.as<float>(),
-                       dw.as<float>());
+      launch(ctx, name, backward_sums_kernel<P, kRelu>, reducing.grid(), kThreads, 0, reducing, x, y, w, bias, mean,
+             rstd, dy, dresidual, partial);
+      add_partial_sums(ctx, name, reducing.count(), reducing.columns, partial.as<float>(), dbias, dw);
       const float share = training ? 1 / static_cast<float>(reducing.rows) : 0.0f;
-      launch(ctx, name, backward_kernel<P, kRelu == Relu::from_x>, mapping.grid(), kThreads, 0, mapping, share,
-             x.as<T>(), w.as<float>(), bias.as<float>(), mean.as<float>(), rstd.as<float>(), dw.as<float>(),
-             dbias.as<float>(), dresidual.defined() ? dresidual.as<T>() : dy.as<T>(), dx.as<T>());
+      launch(ctx, name, backward_kernel<P, kRelu == Relu::from_x>, mapping.grid(), kThreads, 0, mapping, share, x, w,
+             bias, mean, rstd, dw, dbias, dresidual.defined() ? dresidual : dy, dx);
     };
     dispatch_pieces(x, launch_all, y, w, bias, mean, rstd, dy, dx, dresidual, dw, dbias);
   };

@@ -42,21 +42,20 @@ CudaContext& cuda_context(int index) {
 }
 
 CudaContext::CudaContext(int index) : index_(index) {
-  if (const std::string fault = cuda_device_fault(); !fault.empty())
-    throw Error(concat("device cuda:", index, ": ", fault, "; use --device cpu"), exit_code::kNoDevice);
+  const auto refuse = [index](const auto&... why) {
+    throw Error(concat("device cuda:", index, ": ", why...), exit_code::kNoDevice);
+  };
+  if (const std::string fault = cuda_device_fault(); !fault.empty()) refuse(fault, "; use --device cpu");
   int count = 0;
   ENGINE_CUDA(cudaGetDeviceCount(&count));
   if (index >= count)
-    throw Error(concat("device cuda:", index, ": this machine has ", count, " CUDA device", count == 1 ? "" : "s",
-                       "; the last one is cuda:", count - 1),
-                exit_code::kNoDevice);
+    refuse("this machine has ", count, " CUDA device", count == 1 ? "" : "s", "; the last one is cuda:", count - 1);
   ENGINE_CUDA(cudaSetDevice(index));
   compute_capability_ =
       10 * attribute(cudaDevAttrComputeCapabilityMajor) + attribute(cudaDevAttrComputeCapabilityMinor);
   if (compute_capability_ < kOldestCompute)
-    throw Error(concat("device cuda:", index, ": compute capability ", compute_capability_ / 10, ".",
-                       compute_capability_ % 10, " is older than 8.0; use --device cpu"),
-                exit_code::kNoDevice);
+    refuse("compute capability ", compute_capability_ / 10, ".", compute_capability_ % 10,
+           " is older than 8.0; use --device cpu");
   multiprocessors_ = attribute(cudaDevAttrMultiProcessorCount);
   ENGINE_CUDA(cudaStreamCreateWithFlags(stream_.receive(), cudaStreamNonBlocking));
   // Memory that is given back stays with the process: handing it to the system and asking again costs milliseconds.
@@ -73,6 +72,7 @@ int CudaContext::attribute(cudaDeviceAttr which) const {
 }
 
 RecordedMemory::~RecordedMemory() {
+  ctx.forget(*this);
   for (const auto& [memory, bytes] : blocks) cudaFree(memory);
 }
 
@@ -90,21 +90,15 @@ void* RecordedMemory::allocate(size_t bytes) {
   return memory;
 }
 
-CudaContext::~CudaContext() {
-  caches_.clear();
-  if (workspace_ != nullptr) cudaFreeAsync(workspace_, stream());
-  cudaStreamSynchronize(stream());
-}
-
 cublasLtHandle_t CudaContext::cublaslt() {
-  if (!cublaslt_) ENGINE_CUBLAS(cublasLtCreate(cublaslt_.receive()));
+  if (!cublaslt_) ENGINE_CUDA(cublasLtCreate(cublaslt_.receive()));
   return cublaslt_.get();
 }
 
 cudnnHandle_t CudaContext::cudnn() {
   if (!cudnn_) {
-    ENGINE_CUDNN(cudnnCreate(cudnn_.receive()));
-    ENGINE_CUDNN(cudnnSetStream(cudnn_.get(), stream()));
+    ENGINE_CUDA(cudnnCreate(cudnn_.receive()));
+    ENGINE_CUDA(cudnnSetStream(cudnn_.get(), stream()));
   }
   return cudnn_.get();
 }
@@ -113,7 +107,7 @@ void* CudaContext::allocate(size_t bytes) {
   void* memory = nullptr;
   if (recording_) {
     memory = recording_->allocate(bytes);
-    recorded_blocks_[memory] = recording_.get();
+    recorded_blocks_[memory] = recording_;
     return memory;
   }
   ENGINE_CUDA(cudaMallocAsync(&memory, bytes > 0 ? bytes : 1, stream()));
@@ -132,16 +126,15 @@ void CudaContext::deallocate(void* memory, size_t) noexcept {
   }
 }
 
-void CudaContext::begin_recording(std::shared_ptr<RecordedMemory> memory) {
+void CudaContext::begin_recording(RecordedMemory& memory) {
   ENGINE_CHECK(!recording_, "record_work: the device is recording already");
-  recording_ = std::move(memory);
+  recording_ = &memory;
 }
 
 void CudaContext::end_recording() {
-  const std::shared_ptr<RecordedMemory> recorded = std::move(recording_);
-  recording_.reset();
-  for (void* memory : recorded->released) deallocate(memory, 0);
-  recorded->released.clear();
+  RecordedMemory& recorded = *std::exchange(recording_, nullptr);
+  for (void* memory : recorded.released) deallocate(memory, 0);
+  recorded.released.clear();
 }
 
 void CudaContext::forget(const RecordedMemory& memory) {

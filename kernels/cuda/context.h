@@ -7,8 +7,8 @@
 #include <unordered_map>
 #include <vector>
 
-#include "kernels/context.h"
 #include "kernels/cuda/owned.h"
+#include "kernels/scratch.h"
 
 namespace engine {
 
@@ -19,7 +19,9 @@ struct RecordedMemory {
   std::vector<void*> released;                // of the ordinary kind, given back while recording
   void* workspace = nullptr;
   size_t workspace_bytes = 0;
+  CudaContext& ctx;
 
+  explicit RecordedMemory(CudaContext& context) : ctx(context) {}
   ~RecordedMemory();
   void* allocate(size_t bytes);
 };
@@ -28,9 +30,6 @@ class CudaContext {
  public:
   // Throws Error where device `index` cannot be used.
   explicit CudaContext(int index);
-  ~CudaContext();
-  CudaContext(const CudaContext&) = delete;
-  CudaContext& operator=(const CudaContext&) = delete;
 
   int index() const { return index_; }
   // Everything that a kernel does is queued here, in order.
@@ -54,7 +53,7 @@ class CudaContext {
 
   // From here on memory is taken from `memory`, until end_recording(). Blocks of it that are given back later stay
   // there.
-  void begin_recording(std::shared_ptr<RecordedMemory> memory);
+  void begin_recording(RecordedMemory& memory);
   void end_recording();
   // The recording is gone.
   void forget(const RecordedMemory& memory);
@@ -75,28 +74,11 @@ class CudaContext {
   Cudnn cudnn_;
   void* workspace_ = nullptr;
   size_t workspace_bytes_ = 0;
-  std::shared_ptr<RecordedMemory> recording_;
+  RecordedMemory* recording_ = nullptr;
   std::unordered_map<void*, RecordedMemory*> recorded_blocks_;
   std::unordered_map<std::type_index, std::shared_ptr<void>> caches_;
 };
 
-// Device memory for the length of one kernel call.
-class CudaScratch {
- public:
-  CudaScratch(CudaContext& ctx, size_t bytes) : ctx_(ctx), bytes_(bytes), memory_(ctx.allocate(bytes)) {}
-  ~CudaScratch() { ctx_.deallocate(memory_, bytes_); }
-  CudaScratch(const CudaScratch&) = delete;
-  CudaScratch& operator=(const CudaScratch&) = delete;
-  template <class T>
-  T* as() {
-    return static_cast<T*>(memory_);
-  }
-  View view(DType dtype, const Shape& shape) { return View(memory_, dtype, shape); }
-
- private:
-  CudaContext& ctx_;
-  size_t bytes_;
-  void* memory_;
-};
+using CudaScratch = ScratchMemory<CudaContext>;
 
 }  // namespace engine

@@ -41,9 +41,7 @@ __device__ inline void grid_barrier() { cooperative_groups::this_grid().sync(); 
 namespace engine {
 
 template <>
-struct DTypeOf<__nv_bfloat16> {
-  static constexpr DType value = DType::bf16;
-};
+inline constexpr DType dtype_of<__nv_bfloat16> = DType::bf16;
 
 // Calls f.operator()<T>() with float or __nv_bfloat16, the types that CUDA kernels take.
 template <class F>
@@ -58,28 +56,33 @@ __host__ __device__ inline float to_f32(float x) { return x; }
 __host__ __device__ inline float to_f32(__nv_bfloat16 x) { return __bfloat162float(x); }
 template <class T>
 __host__ __device__ inline T from_f32(float x) {
-  if constexpr (std::is_same_v<T, __nv_bfloat16>) {
-    return __float2bfloat16_rn(x);
-  } else {
-    return static_cast<T>(x);
-  }
+  return convert<T>(x);
 }
 
 // The memory of an argument that may not be given; null where it is not.
-template <class T>
-const T* optional(const ConstView& view) {
-  return view.defined() ? view.as<T>() : nullptr;
-}
-template <class T>
-T* optional(const View& view) {
-  return view.defined() ? view.as<T>() : nullptr;
+template <class T, class V>
+auto* optional(const V& view) {
+  return view.defined() ? view.template as<T>() : nullptr;
 }
 
-// Queues `kernel`; arguments are converted to its parameters' types. `name` is the op's, for messages. Nothing is
+// An argument as a kernel takes it: of a view (null where it is not given) and of scratch memory the address, anything
+// else converted.
+template <class P, class A>
+P as_parameter(const A& argument) {
+  if constexpr (std::is_pointer_v<P> && std::is_base_of_v<ConstView, A>) {
+    return optional<std::remove_const_t<std::remove_pointer_t<P>>>(argument);
+  } else if constexpr (std::is_same_v<A, CudaScratch>) {
+    return argument.template as<std::remove_pointer_t<P>>();
+  } else {
+    return static_cast<P>(argument);
+  }
+}
+
+// Queues `kernel` with its arguments as_parameter(). `name` is the op's, for messages. Nothing is
 // queued for an empty grid. The launch's own errors are reported here, those of its execution by a later call.
 template <class... P, class... A>
 void launch(CudaContext& ctx, const char* name, void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes,
-            A&&... arguments) {
+            const A&... arguments) {
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
   constexpr size_t kUnasked = 48 << 10;  // more dynamic shared memory than this must be asked for
   if (shared_bytes > kUnasked) {
@@ -90,16 +93,15 @@ void launch(CudaContext& ctx, const char* name, void (*kernel)(P...), dim3 grid,
     if (now.maxDynamicSharedSizeBytes < asked)
       ENGINE_CUDA(cudaFuncSetAttribute(function, cudaFuncAttributeMaxDynamicSharedMemorySize, asked));
   }
-  LAUNCH(kernel, grid, block, shared_bytes, ctx.stream(), static_cast<P>(arguments)...);
-  if (const cudaError_t status = cudaGetLastError(); status != cudaSuccess)
-    throw_cuda(status, name, __FILE__, __LINE__);
+  LAUNCH(kernel, grid, block, shared_bytes, ctx.stream(), as_parameter<P>(arguments)...);
+  check_call(cudaGetLastError(), name, __FILE__, __LINE__);
 }
 
 // As launch(), of blocks that all run at once, so that they can meet in grid_barrier(), and that have no SHARED memory
 // of fixed size. False, with nothing queued, where the device cannot hold them all.
 template <class... P, class... A>
 bool launch_together(CudaContext& ctx, const char* name, void (*kernel)(P...), unsigned blocks, unsigned threads,
-                     size_t shared_bytes, A&&... arguments) {
+                     size_t shared_bytes, const A&... arguments) {
   const void* const function = reinterpret_cast<const void*>(kernel);
   const int most = ctx.attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin);  // for all: a recorded launch may need more
   ENGINE_CUDA(cudaFuncSetAttribute(function, cudaFuncAttributeMaxDynamicSharedMemorySize, most));
@@ -108,9 +110,8 @@ bool launch_together(CudaContext& ctx, const char* name, void (*kernel)(P...), u
       cudaOccupancyMaxActiveBlocksPerMultiprocessor(&resident, function, static_cast<int>(threads), shared_bytes));
   if (int64_t{resident} * ctx.multiprocessors() < blocks || ctx.attribute(cudaDevAttrCooperativeLaunch) == 0)
     return false;
-  LAUNCH_COOPERATIVE(kernel, blocks, threads, shared_bytes, ctx.stream(), static_cast<P>(arguments)...);
-  if (const cudaError_t status = cudaGetLastError(); status != cudaSuccess)
-    throw_cuda(status, name, __FILE__, __LINE__);
+  LAUNCH_COOPERATIVE(kernel, blocks, threads, shared_bytes, ctx.stream(), as_parameter<P>(arguments)...);
+  check_call(cudaGetLastError(), name, __FILE__, __LINE__);
   return true;
 }
 

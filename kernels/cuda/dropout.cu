@@ -34,7 +34,7 @@ void dropout(CudaContext& ctx, const Dropout& p, ConstView step, ConstView x, Vi
   dispatch_device_float(x.dtype, [&]<class T>() {
     dispatch_bool(aligned16(kLanes<T>, x, y), [&]<bool kAligned>() {
       launch(ctx, "dropout", dropout_kernel<kAligned, T>, blocks_for(count, int64_t{kThreads} * kLanes<T>), kThreads, 0,
-             count, mask_of(p, step), x.as<T>(), y.as<T>());
+             count, mask_of(p, step), x, y);
     });
   });
 }

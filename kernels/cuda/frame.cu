@@ -3,7 +3,7 @@
 // channels of bf16. Bound by memory.
 #include "kernels/frame.h"
 
-#include "kernels/cuda/device.h"
+#include "kernels/cuda/rows.cuh"
 
 namespace engine {
 namespace {
@@ -50,19 +50,6 @@ __global__ void normalize_kernel(int64_t count, int channels, const __grid_const
   }
 }
 
-// One axis of a bilinear sample: two neighbouring pixels and the weight of the second.
-struct Sample {
-  int first, second;
-  float weight;
-};
-__device__ inline Sample sample_at(float place, int size) {
-  const float last = static_cast<float>(size - 1);
-  float from_first_centre = place - 0.5f > 0 ? place - 0.5f : 0.0f;  // NaN is 0
-  if (from_first_centre > last) from_first_centre = last;
-  const int first = static_cast<int>(from_first_centre);
-  return {first, min(first + 1, size - 1), from_first_centre - static_cast<float>(first)};
-}
-
 __device__ inline float between(float a, float b, float weight) { return fmaf(weight, b - a, a); }
 
 struct WarpSizes {
@@ -80,31 +67,22 @@ __global__ void warp_kernel(int64_t frames, WarpSizes z, const __grid_constant__
   const float right = static_cast<float>(pixel % z.columns) + 0.5f, down = static_cast<float>(pixel / z.columns) + 0.5f;
   for (int64_t frame = blockIdx.y; frame < frames; frame += gridDim.y) {
     const float* m = matrices + 6 * frame;
-    const Sample u = sample_at(fmaf(m[0], right, fmaf(m[1], down, m[2])), z.width);
-    const Sample v = sample_at(fmaf(m[3], right, fmaf(m[4], down, m[5])), z.height);
+    const BilinearSample u(fmaf(m[0], right, fmaf(m[1], down, m[2])), z.width);
+    const BilinearSample v(fmaf(m[3], right, fmaf(m[4], down, m[5])), z.height);
     const uint8_t* const above = x + (frame * z.height + v.first) * z.width * z.channels;
     const uint8_t* const below = x + (frame * z.height + v.second) * z.width * z.channels;
     const int left = u.first * z.channels, other = u.second * z.channels;
     T* const out = y + (frame * z.rows * z.columns + pixel) * z.padded;
     for (int c = 0; c < z.padded; c += kCount) {
-      Pack<T> pack;
+      float values[kCount] = {};
 #pragma unroll
       for (int i = 0; i < kCount; ++i) {
-        float value = 0;
-        if (c + i < z.channels) {
-          const float top = between(above[left + c + i], above[other + c + i], u.weight);
-          const float bottom = between(below[left + c + i], below[other + c + i], u.weight);
-          value = fmaf(p.at[c + i].scale, between(top, bottom, v.weight), p.at[c + i].shift);
-        }
-        pack.at[i] = from_f32<T>(value);
+        if (c + i >= z.channels) continue;
+        const float top = between(above[left + c + i], above[other + c + i], u.weight);
+        const float bottom = between(below[left + c + i], below[other + c + i], u.weight);
+        values[i] = fmaf(p.at[c + i].scale, between(top, bottom, v.weight), p.at[c + i].shift);
       }
-      if constexpr (kAligned) {
-        store_pack<true, kCount>(out + c, pack);
-      } else {
-#pragma unroll
-        for (int i = 0; i < kCount; ++i)
-          if (c + i < z.padded) out[c + i] = pack.at[i];
-      }
+      RowPacks<T, kAligned>{z.padded}.store(out, c, values);
     }
   }
 }
@@ -118,7 +96,7 @@ void normalize_frames(CudaContext& ctx, const NormalizeFrames& p, ConstView x, V
     const bool aligned = aligned16(kCount, y) && reinterpret_cast<uintptr_t>(x.data) % kCount == 0;
     dispatch_bool(aligned, [&]<bool kAligned>() {
       launch(ctx, "normalize_frames", normalize_kernel<kAligned, T>, blocks_for(count, kThreads * kCount), kThreads, 0,
-             count, x.shape[-1], Channels(p), x.as<uint8_t>(), y.as<T>());
+             count, x.shape[-1], Channels(p), x, y);
     });
   });
 }
@@ -133,8 +111,7 @@ void warp_frames(CudaContext& ctx, const NormalizeFrames& p, ConstView x, ConstV
   const dim3 grid(blocks_for(pixels, kThreads), static_cast<unsigned>(std::min(frames, kMostBlocks)));
   dispatch_device_float(y.dtype, [&]<class T>() {
     dispatch_bool(aligned16(y.shape[3], y), [&]<bool kAligned>() {
-      launch(ctx, "warp_frames", warp_kernel<kAligned, T>, grid, kThreads, 0, frames, z, Channels(p), x.as<uint8_t>(),
-             matrix.as<float>(), y.as<T>());
+      launch(ctx, "warp_frames", warp_kernel<kAligned, T>, grid, kThreads, 0, frames, z, Channels(p), x, matrix, y);
     });
   });
 }

@@ -176,8 +176,7 @@ void layer_norm_forward(CudaContext& ctx, const LayerNorm& p, const Dropout& d, 
   dispatch_device_float(x.dtype, [&]<class T>() {
     with_rows<T>(mean.elements(), columns, aligned, [&]<class R>(const R& rows) {
       launch(ctx, "layer_norm_forward", layer_norm_forward_kernel<R>, rows.grid(), rows.block(), 0, rows, p.eps,
-             mask_of(d, step), x.as<T>(), optional<T>(residual), w.as<float>(), bias.as<float>(), y.as<T>(),
-             optional<T>(sum), mean.as<float>(), rstd.as<float>());
+             mask_of(d, step), x, residual, w, bias, y, sum, mean, rstd);
     });
   });
 }
@@ -193,10 +192,8 @@ void layer_norm_backward(CudaContext& ctx, const Dropout& d, ConstView step, Con
       CudaScratch partial(ctx, size_t{blocks} * 2 * static_cast<size_t>(columns) * sizeof(float));
       const int64_t tile = rows.per_block == 1 ? 0 : rows.per_block * 2 * columns * size_of(DType::f32);
       launch(ctx, "layer_norm_backward", layer_norm_backward_kernel<R>, blocks, rows.block(), static_cast<size_t>(tile),
-             rows, mask_of(d, step), x.as<T>(), w.as<float>(), mean.as<float>(), rstd.as<float>(), dy.as<T>(),
-             optional<T>(dsum), dx.as<T>(), optional<T>(dresidual), partial.as<float>());
-      add_partial_sums(ctx, "layer_norm_backward", blocks, columns, partial.as<float>(), dw.as<float>(),
-                       dbias.as<float>());
+             rows, mask_of(d, step), x, w, mean, rstd, dy, dsum, dx, dresidual, partial);
+      add_partial_sums(ctx, "layer_norm_backward", blocks, columns, partial.as<float>(), dw, dbias);
     });
   });
 }

@@ -49,35 +49,27 @@ cudaDataType_t type_of(DType dtype) {
   return dtype == DType::bf16 ? CUDA_R_16BF : CUDA_R_32F;
 }
 
-template <auto kDestroy>
-struct Deleter {
-  template <class T>
-  void operator()(T* descriptor) const {
-    kDestroy(descriptor);
-  }
-};
-using Product = std::unique_ptr<cublasLtMatmulDescOpaque_t, Deleter<cublasLtMatmulDescDestroy>>;
-using Layout = std::unique_ptr<cublasLtMatrixLayoutOpaque_t, Deleter<cublasLtMatrixLayoutDestroy>>;
-using Preference = std::unique_ptr<cublasLtMatmulPreferenceOpaque_t, Deleter<cublasLtMatmulPreferenceDestroy>>;
+using Product = Owned<cublasLtMatmulDesc_t, cublasLtMatmulDescDestroy>;
+using Layout = Owned<cublasLtMatrixLayout_t, cublasLtMatrixLayoutDestroy>;
+using Preference = Owned<cublasLtMatmulPreference_t, cublasLtMatmulPreferenceDestroy>;
 
 template <class T>
 void set(const Product& product, cublasLtMatmulDescAttributes_t attribute, T value) {
-  ENGINE_CUBLAS(cublasLtMatmulDescSetAttribute(product.get(), attribute, &value, sizeof value));
+  ENGINE_CUDA(cublasLtMatmulDescSetAttribute(product.get(), attribute, &value, sizeof value));
 }
 template <class T>
 void set(const Layout& layout, cublasLtMatrixLayoutAttribute_t attribute, T value) {
-  ENGINE_CUBLAS(cublasLtMatrixLayoutSetAttribute(layout.get(), attribute, &value, sizeof value));
+  ENGINE_CUDA(cublasLtMatrixLayoutSetAttribute(layout.get(), attribute, &value, sizeof value));
 }
 template <class T>
 void set(const Preference& preference, cublasLtMatmulPreferenceAttributes_t attribute, T value) {
-  ENGINE_CUBLAS(cublasLtMatmulPreferenceSetAttribute(preference.get(), attribute, &value, sizeof value));
+  ENGINE_CUDA(cublasLtMatmulPreferenceSetAttribute(preference.get(), attribute, &value, sizeof value));
 }
 
 Layout make_layout(const Matrix& matrix, DType dtype, int64_t batch) {
-  cublasLtMatrixLayout_t handle = nullptr;
-  ENGINE_CUBLAS(cublasLtMatrixLayoutCreate(&handle, type_of(dtype), static_cast<uint64_t>(matrix.rows),
-                                           static_cast<uint64_t>(matrix.columns), matrix.leading));
-  Layout layout(handle);
+  Layout layout;
+  ENGINE_CUDA(cublasLtMatrixLayoutCreate(layout.receive(), type_of(dtype), static_cast<uint64_t>(matrix.rows),
+                                         static_cast<uint64_t>(matrix.columns), matrix.leading));
   set(layout, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, static_cast<int32_t>(batch));
   set(layout, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, matrix.batch_stride);
   return layout;
@@ -94,9 +86,7 @@ struct Plan {
   Plan(CudaContext& ctx, const Key& key) {
     cublasComputeType_t compute = CUBLAS_COMPUTE_32F;
     if (key.dtype == DType::f32 && key.products == F32Products::tf32) compute = CUBLAS_COMPUTE_32F_FAST_TF32;
-    cublasLtMatmulDesc_t handle = nullptr;
-    ENGINE_CUBLAS(cublasLtMatmulDescCreate(&handle, compute, CUDA_R_32F));
-    product.reset(handle);
+    ENGINE_CUDA(cublasLtMatmulDescCreate(product.receive(), compute, CUDA_R_32F));
     set(product, CUBLASLT_MATMUL_DESC_TRANSA, key.left.transposed ? CUBLAS_OP_T : CUBLAS_OP_N);
     set(product, CUBLASLT_MATMUL_DESC_TRANSB, key.right.transposed ? CUBLAS_OP_T : CUBLAS_OP_N);
     set(product, CUBLASLT_MATMUL_DESC_EPILOGUE, key.epilogue);
@@ -108,9 +98,8 @@ struct Plan {
     right = make_layout(key.right, key.dtype, key.batch);
     result = make_layout(key.result, key.dtype, key.batch);
 
-    cublasLtMatmulPreference_t wish = nullptr;
-    ENGINE_CUBLAS(cublasLtMatmulPreferenceCreate(&wish));
-    const Preference preference(wish);
+    Preference preference;
+    ENGINE_CUDA(cublasLtMatmulPreferenceCreate(preference.receive()));
     set(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, kWorkspace);
     // Parts of a sum are added up in f32, not in the type of the result.
     set(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, uint32_t{CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE});
@@ -157,14 +146,12 @@ struct Plan {
            void* workspace) const {
     if (key.epilogue != CUBLASLT_EPILOGUE_DEFAULT) set(product, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);
     const float one = 1.0f, zero = 0.0f;
-    ENGINE_CUBLAS(cublasLtMatmul(ctx.cublaslt(), product.get(), &one, b, left.get(), a, right.get(), &zero, y,
-                                 result.get(), y, result.get(), &*algorithm, workspace, kWorkspace, ctx.stream()));
+    ENGINE_CUDA(cublasLtMatmul(ctx.cublaslt(), product.get(), &one, b, left.get(), a, right.get(), &zero, y,
+                               result.get(), y, result.get(), &*algorithm, workspace, kWorkspace, ctx.stream()));
   }
 };
 
-struct Plans {
-  std::map<Key, Plan> plans;
-};
+using Plans = std::map<Key, Plan>;
 
 uint32_t alignment_of(const void* memory) {
   const auto address = reinterpret_cast<uintptr_t>(memory);
@@ -216,10 +203,7 @@ const void* moved(const void* memory, int64_t elements, DType dtype) {
 
 // False, and nothing done, where cuBLASLt has no algorithm for the gradient of a bias.
 bool multiply(CudaContext& ctx, const Key& key, const void* a, const void* b, const void* bias, void* y) {
-  auto& plans = ctx.cache<Plans>().plans;
-  auto found = plans.find(key);
-  if (found == plans.end()) found = plans.try_emplace(key, ctx, key).first;
-  const Plan& plan = found->second;
+  const Plan& plan = ctx.cache<Plans>().try_emplace(key, ctx, key).first->second;
   if (plan.algorithm) plan.run(ctx, key, a, b, bias, y, ctx.workspace(kWorkspace));
   return plan.algorithm.has_value();
 }
@@ -229,13 +213,6 @@ cublasLtEpilogue_t epilogue_of(const Unary& f, bool bias) {
   if (is_identity(f)) return bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
   if (f.op == Unary::gelu_tanh) return bias ? CUBLASLT_EPILOGUE_GELU_BIAS : CUBLASLT_EPILOGUE_GELU;
   return CUBLASLT_EPILOGUE_DEFAULT;
-}
-
-void activate(CudaContext& ctx, const Unary& f, const ConstView& bias, const View& y) {
-  if (bias.defined())
-    bias_activation_forward(ctx, f, y, bias, y);
-  else if (!is_identity(f))
-    unary_forward(ctx, f, y, y);
 }
 
 // As multiply(), of all products.
@@ -251,12 +228,13 @@ bool multiply(CudaContext& ctx, cublasLtEpilogue_t epilogue, const ConstView& a,
     key.result.batch_stride = axes.back().y;
     axes.pop_back();
   }
-  std::vector<int64_t> index(axes.size(), 0);
-  for (;;) {  // over the axes that are not one strided batch
-    int64_t a_offset = 0, b_offset = 0, y_offset = 0;
-    for (size_t axis = 0; axis < axes.size(); ++axis) {
-      a_offset += index[axis] * axes[axis].a, b_offset += index[axis] * axes[axis].b;
-      y_offset += index[axis] * axes[axis].y;
+  int64_t batches = 1;  // over the axes that are not one strided batch
+  for (const OuterAxis& axis : axes) batches *= axis.size;
+  for (int64_t i = 0; i < batches; ++i) {
+    int64_t rest = i, a_offset = 0, b_offset = 0, y_offset = 0;
+    for (size_t axis = axes.size(); axis-- > 0; rest /= axes[axis].size) {
+      const int64_t index = rest % axes[axis].size;
+      a_offset += index * axes[axis].a, b_offset += index * axes[axis].b, y_offset += index * axes[axis].y;
     }
     const void* const a_memory = moved(a.data, a_offset, a.dtype);
     const void* const b_memory = moved(b.data, b_offset, b.dtype);
@@ -264,22 +242,19 @@ bool multiply(CudaContext& ctx, cublasLtEpilogue_t epilogue, const ConstView& a,
     key.left.alignment = alignment_of(b_memory), key.right.alignment = alignment_of(a_memory);
     key.result.alignment = alignment_of(y_memory);
     if (!multiply(ctx, key, a_memory, b_memory, bias, y_memory)) return false;
-    size_t axis = axes.size();
-    while (axis > 0 && ++index[axis - 1] == axes[axis - 1].size) index[--axis] = 0;
-    if (axis == 0) return true;
   }
+  return true;
 }
 
 }  // namespace
 
-void forget_matmul_plans(CudaContext& ctx) { ctx.cache<Plans>().plans.clear(); }
+void forget_matmul_plans(CudaContext& ctx) { ctx.cache<Plans>().clear(); }
 
 // BGRADB adds up what cuBLASLt calls B, our dy^T, over the terms of the product, our rows: a number per column of D.
 void linear_backward_weight(CudaContext& ctx, ConstView dy, ConstView x, View dw, View db) {
-  const ConstView left(dy.data, dy.dtype, {dy.shape[1], dy.shape[0]}, {1, dy.shape[1]});  // dy^T
   const bool empty = x.elements() == 0 || dy.elements() == 0;
-  if (!empty && multiply(ctx, CUBLASLT_EPILOGUE_BGRADB, left, x, db.data, dw)) return;
-  matmul(ctx, {Unary::affine}, left, x, {}, dw);
+  if (!empty && multiply(ctx, CUBLASLT_EPILOGUE_BGRADB, transposed(dy), x, db.data, dw)) return;
+  matmul(ctx, {Unary::affine}, transposed(dy), x, {}, dw);
   reduce_forward(ctx, {Reduce::sum, 0, 1}, dy, db);
 }
 
@@ -289,10 +264,7 @@ void matmul(CudaContext& ctx, const Unary& f, ConstView a, ConstView b, ConstVie
     fill(ctx, y, 0.0);
     return activate(ctx, f, bias, y);
   }
-  if (b.shape.rank() == 2 && a.contiguous() && y.contiguous()) {  // the rows of all products as those of one matrix
-    a = ConstView(a.data, a.dtype, {a.shape.elements(0, a.shape.rank() - 1), a.shape[-1]});
-    y = View(y.memory(), y.dtype, {a.shape[0], y.shape[-1]});
-  }
+  merge_products(a, b, y);
   const cublasLtEpilogue_t epilogue = epilogue_of(f, bias.defined());
   const bool fused = epilogue != CUBLASLT_EPILOGUE_DEFAULT;
   multiply(ctx, epilogue, a, b, fused ? bias.data : nullptr, y);

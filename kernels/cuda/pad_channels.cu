@@ -26,7 +26,7 @@ void pad_channels(CudaContext& ctx, ConstView x, View y) {
   ENGINE_CHECK(channels <= kPadded && y.elements() == pixels * kPadded && aligned16(kPadded, y), "pad_channels: x ",
                x.shape, ", y ", y.shape);
   launch(ctx, "pad_channels", pad_channels_kernel, blocks_for(pixels, kThreads), kThreads, 0, pixels,
-         static_cast<int>(channels), x.as<__nv_bfloat16>(), reinterpret_cast<Pack<__nv_bfloat16>*>(y.memory()));
+         static_cast<int>(channels), x, reinterpret_cast<Pack<__nv_bfloat16>*>(y.memory()));
 }
 
 }  // namespace engine

@@ -31,7 +31,7 @@ __global__ void add_partial_sums_kernel(int64_t pieces, int64_t columns, const f
 }  // namespace
 
 void add_partial_sums(CudaContext& ctx, const char* name, int64_t pieces, int64_t columns, const float* partial,
-                      float* first, float* second) {
+                      const View& first, const View& second) {
   launch(ctx, name, add_partial_sums_kernel, blocks_for(2 * columns, kColumnThreads), kColumnThreads * kPieceThreads, 0,
          pieces, columns, partial, first, second);
 }

@@ -157,7 +157,7 @@ void forward(CudaContext& ctx, const char* name, const Pool3d& p, ConstView x, V
   const int64_t longest = std::max(p.kernel_h, p.kernel_w);
   for_each_pack<2, 3>(p, y, x, argmax, longest, [&]<class T, int kCount, int kSpan>(int64_t items) {
     launch(ctx, name, forward_kernel<kCount, kSpan, kMax, T>, blocks_for(items, kThreads), kThreads, 0, items,
-           PoolWindows(p, x.shape, y.shape), x.as<T>(), y.as<T>(), optional<uint8_t>(argmax));
+           PoolWindows(p, x.shape, y.shape), x, y, argmax);
   });
 }
 
@@ -166,7 +166,7 @@ void backward(CudaContext& ctx, const char* name, const Pool3d& p, ConstView dy,
   const int64_t most_windows = std::max((p.kernel_h - 1) / p.stride_h, (p.kernel_w - 1) / p.stride_w) + 1;
   for_each_pack<1, 2>(p, dx, dy, argmax, most_windows, [&]<class T, int kCount, int kSpan>(int64_t items) {
     launch(ctx, name, backward_kernel<kCount, kSpan, kMax, T>, blocks_for(items, kThreads), kThreads, 0, items,
-           PoolWindows(p, dx.shape, dy.shape), dy.as<T>(), optional<uint8_t>(argmax), dx.as<T>());
+           PoolWindows(p, dx.shape, dy.shape), dy, argmax, dx);
   });
 }
 

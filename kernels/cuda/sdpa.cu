@@ -11,7 +11,7 @@
 #include <optional>
 
 #include "kernels/cuda/device.h"
-#include "kernels/cuda/execute_sdpa.h"
+#include "kernels/cuda/execute_plan.h"
 
 namespace engine {
 namespace {
@@ -50,8 +50,8 @@ SdpaKey::Strides strides_of(const ConstView& x) { return {x.strides[0], x.stride
 void fill_unseen(CudaContext& ctx, const ConstView& lengths, bool of_keys, const View& x, float value) {
   if (!lengths.defined()) return;
   dispatch_device_float(x.dtype, [&]<class T>() {
-    launch(ctx, "attention", fill_unseen_kernel<T>, blocks_for(x.shape[0] * x.shape[1], 1), kThreads, 0,
-           lengths.as<int64_t>(), of_keys, x.as<T>(), strides_of(x), x.shape[1], x.shape[2], x.shape[3], value);
+    launch(ctx, "attention", fill_unseen_kernel<T>, blocks_for(x.shape[0] * x.shape[1], 1), kThreads, 0, lengths,
+           of_keys, x, strides_of(x), x.shape[1], x.shape[2], x.shape[3], value);
   });
 }
 
@@ -86,10 +86,10 @@ bool sdpa(CudaContext& ctx, SdpaKey::Pass pass, const Attention& p, const ConstV
     scratch.emplace(ctx, 2 * static_cast<size_t>(aligned) * sizeof(int32_t));
     int32_t *const queries = scratch->as<int32_t>(), *const keys = queries + aligned;
     memory[SdpaRole::query_lengths] = queries, memory[SdpaRole::key_lengths] = keys;
-    launch(ctx, "attention", lengths_kernel, blocks_for(key.batch, kThreads), kThreads, 0, lengths.as<int64_t>(),
-           key.batch, key.queries, key.keys, queries, keys);
+    launch(ctx, "attention", lengths_kernel, blocks_for(key.batch, kThreads), kThreads, 0, lengths, key.batch,
+           key.queries, key.keys, queries, keys);
   }
-  execute_sdpa(ctx, *plan, memory, ctx.workspace(plan->workspace_bytes));
+  execute_plan(ctx, *plan, memory, ctx.workspace(plan->workspace_bytes));
   return true;
 }
 

@@ -96,7 +96,7 @@ void softmax_forward(CudaContext& ctx, Softmax kind, ConstView x, View y) {
       launch(
           ctx, "softmax_forward",
           kind == Softmax::log ? softmax_forward_kernel<Softmax::log, R> : softmax_forward_kernel<Softmax::softmax, R>,
-          rows.grid(), rows.block(), 0, rows, x.as<T>(), y.as<T>());
+          rows.grid(), rows.block(), 0, rows, x, y);
     });
   });
 }
@@ -108,7 +108,7 @@ void softmax_backward(CudaContext& ctx, Softmax kind, ConstView y, ConstView dy,
       launch(ctx, "softmax_backward",
              kind == Softmax::log ? softmax_backward_kernel<Softmax::log, R>
                                   : softmax_backward_kernel<Softmax::softmax, R>,
-             rows.grid(), rows.block(), 0, rows, y.as<T>(), dy.as<T>(), dx.as<T>());
+             rows.grid(), rows.block(), 0, rows, y, dy, dx);
     });
   });
 }
