@@ -185,7 +185,7 @@ __global__ void __launch_bounds__(kThreads, 1) kernel(Plan p, Arrays<T> a) {
         if (a.y != nullptr) a.y[at] = from_f32<T>(taken ? h : 0.0f);
         if (round == p.steps - 1) a.h_n[in_state] = from_f32<T>(h), a.c_n[in_state] = c;
       }
-      for (int g = 0; g < 4; ++g) a.gates_out[at_gates + g * hidden] = from_f32<T>(gate[g]);
+      for (int g = 0; g < 4 && (kBackward || taken); ++g) a.gates_out[at_gates + g * hidden] = from_f32<T>(gate[g]);
     }
   }
 }
