@@ -106,9 +106,11 @@ Tensor attention_packed(const Tensor& qkv, const AttentionOptions& options = {})
 // ---- recurrence (kernels/lstm.h) ----
 // One layer, one direction: x (N, T, C), w_ih (4H, C), w_hh (4H, H), b_ih and b_hh (4H), rows in the order of the gates
 // i, f, g, o; h0 and c0 (N, H) or undefined (0). Gives y (N, T, H), and h and c (N, H) after the last step. c0 and c
-// are f32 for bf16 tensors.
+// are f32 for bf16 tensors. lengths: i64 (N), steps of each row, or undefined: all T (below 0 count as 0, beyond T as
+// T). A row is computed as if it had no later steps, in either direction; there y and the gradient of x are 0.
 std::vector<Tensor> lstm(const Tensor& x, const Tensor& w_ih, const Tensor& w_hh, const Tensor& b_ih,
-                         const Tensor& b_hh, const Tensor& h0 = {}, const Tensor& c0 = {}, const Lstm& p = {});
+                         const Tensor& b_hh, const Tensor& h0 = {}, const Tensor& c0 = {}, const Lstm& p = {},
+                         const Tensor& lengths = {});
 
 // ---- losses: a mean, shape (), of type f32 (f64 for f64 inputs) (kernels/loss.h) ----
 // logits (N, C); labels i64 (N); class_weights (C) f32 (f64 for f64 logits) or undefined. The mean is over the rows

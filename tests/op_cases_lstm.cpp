@@ -11,6 +11,7 @@ struct Problem {
   bool h0 = false, c0 = false, reverse = false;
   // Which of y, h_n and c_n the row gives; the others get no gradient.
   std::vector<size_t> outputs = {0, 1, 2};
+  std::vector<int64_t> lengths = {};
 };
 
 // Weights drawn with deviation 1 would drive the gates to their ends; a power of two changes no type's rounding.
@@ -30,6 +31,7 @@ Tensors lstm_reference(const Problem& p, const Tensors& in) {
   for (int64_t n = 0; n < p.n; ++n)
     for (int64_t step = 0; step < p.t; ++step) {
       const int64_t t = p.reverse ? p.t - 1 - step : step;
+      if (!p.lengths.empty() && t >= p.lengths[static_cast<size_t>(n)]) continue;
       std::vector<double> gates;
       for (int64_t k = 0; k < 4 * p.h; ++k) {
         double z = b_ih(k) + b_hh(k);
@@ -60,8 +62,10 @@ OpCase lstm_case(const Problem& p) {
              .run =
                  [p](const Tensors& in) {
                    const Tensor w_ih = affine(in[1], kWeightScale, 0), w_hh = affine(in[2], kWeightScale, 0);
+                   const Tensor lengths = p.lengths.empty() ? Tensor() : Tensor::from(p.lengths, {p.n});
                    return chosen(p, lstm(in[0], w_ih, w_hh, in[3], in[4], p.h0 ? in[5] : Tensor(),
-                                         p.c0 ? in[p.h0 ? 6 : 5] : Tensor(), {p.reverse}));
+                                         p.c0 ? in[p.h0 ? 6 : 5] : Tensor(), {p.reverse},
+                                         lengths ? lengths.to(in[0].device()) : lengths));
                  },
              .reference = [p](const Tensors& in) { return chosen(p, lstm_reference(p, in)); },
              .bf16_grad = kBf16Gradient,
@@ -89,6 +93,13 @@ std::vector<OpCase> cases() {
            {"c alone", 2, 4, 3, 5, false, false, false, {2}},
            {"blocks and a rest", 9, 2, 11, 35, true, true},
            {"many samples", 40, 2, 3, 29},
+           {"lengths", 6, 5, 3, 4, false, false, false, {0, 1, 2}, {3, 0, 5, 1, 9, -2}},
+           {"lengths, reverse", 6, 5, 3, 4, false, false, true, {0, 1, 2}, {3, 0, 5, 1, 9, -2}},
+           {"lengths, states", 5, 4, 3, 7, true, true, false, {0, 1, 2}, {3, 0, 4, 1, 2}},
+           {"lengths, states, reverse", 5, 4, 3, 7, true, true, true, {0, 1, 2}, {3, 0, 4, 1, 2}},
+           {"lengths, h0 alone, reverse", 3, 4, 3, 5, true, false, true, {0}, {2, 0, 4}},
+           {"lengths, c0 alone", 3, 4, 3, 5, false, true, false, {2}, {2, 0, 3}},
+           {"lengths, one step, reverse", 3, 1, 5, 3, true, true, true, {1}, {1, 0, 7}},
        })
     rows.push_back(lstm_case(p));
   return rows;
@@ -128,8 +139,16 @@ std::vector<BadCall> refused() {
            [=] {
              call({2, 5, 3}, {16, 3}, {16, 4}, {16}, t({2, 5}));
            }},
-          {"lstm", "expected c0 (2,4) f32, got (2,4) bf16", [=] {
+          {"lstm", "expected c0 (2,4) f32, got (2,4) bf16",
+           [=] {
              call({2, 5, 3}, {16, 3}, {16, 4}, {16}, {}, t({2, 4}, DType::bf16), DType::bf16);
+           }},
+          {"lstm", "expected lengths (2) i64, got (3) i64",
+           [=] {
+             lstm(t({2, 5, 3}), t({16, 3}), t({16, 4}), t({16}), t({16}), {}, {}, {}, t({3}, DType::i64));
+           }},
+          {"lstm", "expected lengths (2) i64, got (2) f32", [=] {
+             lstm(t({2, 5, 3}), t({16, 3}), t({16, 4}), t({16}), t({16}), {}, {}, {}, t({2}));
            }}};
 }
 

@@ -19,13 +19,14 @@ struct Problem {
   bool h0 = false, c0 = false, reverse = false;
   bool dy = true, dh_n = true, dc_n = true;  // those that are given
   int64_t offset = 0;                        // of h0, w_hh and gates in their memory, in elements
+  bool lengths = false;                      // -1 to T + 1
 };
 
 // Inputs and results on CUDA; results start as NaN.
 struct Run {
   Lstm p;
-  Tensor x, w_ih, b_ih, w_hh, b_hh, h0, c0, dy, dh_n, dc_n;
-  Tensor y, h_n, c_n, gates, cells, dgates, dh0, dc0;
+  Tensor x, w_ih, b_ih, w_hh, b_hh, h0, c0, lengths, dy, dh_n, dc_n;
+  Tensor states, h_n, c_n, gates, cells, y, dgates, dh0, dc0;
   bool taken = true;
 
   Run(const Problem& s, DType dtype) : p{s.reverse} {
@@ -40,23 +41,29 @@ struct Run {
       const Tensor nan = Tensor::full(shape, std::numeric_limits<double>::quiet_NaN(), type);
       return wanted ? placed(nan, kCuda, s.offset) : Tensor();
     };
-    const Shape state{s.n, s.h}, states{s.n, s.t, s.h}, all{s.n, s.t, 4 * s.h};
+    const Shape state{s.n, s.h}, all_h{s.n, s.t, s.h}, all{s.n, s.t, 4 * s.h};
     x = draw({s.n, s.t, kInputs}, dtype, 1);
     w_ih = draw({4 * s.h, kInputs}, dtype, 0.5);
     w_hh = draw({4 * s.h, s.h}, dtype, 1 / std::sqrt(static_cast<double>(s.h)));
     b_ih = draw({4 * s.h}, dtype, 0.5), b_hh = draw({4 * s.h}, dtype, 0.5);
     h0 = draw(state, dtype, 0.5, s.h0), c0 = draw(state, cell, 0.5, s.c0);
-    dy = draw(states, dtype, 1, s.dy), dh_n = draw(state, dtype, 1, s.dh_n), dc_n = draw(state, cell, 1, s.dc_n);
-    y = poisoned(states, dtype), h_n = poisoned(state, dtype), c_n = poisoned(state, cell);
-    gates = poisoned(all, dtype), cells = poisoned(states, cell), dgates = poisoned(all, dtype);
+    dy = draw(all_h, dtype, 1, s.dy), dh_n = draw(state, dtype, 1, s.dh_n), dc_n = draw(state, cell, 1, s.dc_n);
+    if (s.lengths) {
+      std::vector<int64_t> steps;
+      for (int64_t n = 0; n < s.n; ++n) steps.push_back((5 * n + 4) % (s.t + 3) - 1);
+      lengths = Tensor::from(steps, {s.n}).to(kCuda);
+    }
+    states = poisoned(all_h, dtype), y = poisoned(all_h, dtype, s.lengths), h_n = poisoned(state, dtype),
+    c_n = poisoned(state, cell);
+    gates = poisoned(all, dtype), cells = poisoned(all_h, cell), dgates = poisoned(all, dtype);
     dh0 = poisoned(state, dtype, s.h0), dc0 = poisoned(state, cell, s.c0);
   }
 
   void by_loop() {
     on(kCuda, [&](auto& ctx) {
       lstm_sequence::project_inputs(ctx, x, w_ih, b_ih, gates);
-      lstm_sequence::run_forward(ctx, p, w_hh, b_hh, h0, c0, y, h_n, c_n, gates, cells);
-      lstm_sequence::run_backward(ctx, p, w_hh, c0, gates, cells, dy, dh_n, dc_n, dgates, dh0, dc0);
+      lstm_sequence::run_forward(ctx, p, w_hh, b_hh, h0, c0, lengths, states, h_n, c_n, gates, cells, y);
+      lstm_sequence::run_backward(ctx, p, w_hh, c0, lengths, gates, cells, dy, dh_n, dc_n, dgates, dh0, dc0);
     });
   }
   // Backward is given what the forward pass of `saved` left.
@@ -64,14 +71,14 @@ struct Run {
     on(kCuda, [&](auto& ctx) {
       if constexpr (std::is_same_v<decltype(ctx), CudaContext&>) {
         lstm_sequence::project_inputs(ctx, x, w_ih, b_ih, gates);
-        taken =
-            lstm_persistent::run_forward(ctx, p, w_hh, b_hh, h0, c0, y, h_n, c_n, gates, cells) &&
-            lstm_persistent::run_backward(ctx, p, w_hh, c0, saved.gates, saved.cells, dy, dh_n, dc_n, dgates, dh0, dc0);
+        taken = lstm_persistent::run_forward(ctx, p, w_hh, b_hh, h0, c0, lengths, states, h_n, c_n, gates, cells, y) &&
+                lstm_persistent::run_backward(ctx, p, w_hh, c0, lengths, saved.gates, saved.cells, dy, dh_n, dc_n,
+                                              dgates, dh0, dc0);
       }
     });
   }
 
-  Tensors outputs() const { return on_cpu({y, h_n, c_n, gates, cells}); }
+  Tensors outputs() const { return on_cpu({states, h_n, c_n, gates, cells, y}); }
   Tensors gradients() const { return on_cpu({dgates, dh0, dc0}); }
 
  private:
@@ -116,6 +123,11 @@ const Problem kProblems[] = {
     {4, 3, 24, true, true, false, true, false, false},
     {4, 3, 24, true, true, false, false, true, false},
     {4, 3, 24, false, false, true, false, false, true},
+    {11, 5, 40, true, true, false, true, true, true, 0, true},
+    {11, 5, 40, true, true, true, true, true, true, 0, true},
+    {40, 4, 64, false, false, false, true, true, false, 0, true},  // rows in three parts
+    {9, 6, 35, true, false, true, true, true, false, 1, true},
+    {8, 1, 7, false, true, true, false, true, true, 0, true},
 };
 
 }  // namespace
@@ -169,15 +181,15 @@ TEST_CASE(
     const Tensors before = run.outputs();
     on(kCuda, [&](auto& ctx) {
       if constexpr (std::is_same_v<decltype(ctx), CudaContext&>)
-        CHECK(!lstm_persistent::run_forward(ctx, run.p, run.w_hh, run.b_hh, run.h0, run.c0, run.y, run.h_n, run.c_n,
-                                            run.gates, run.cells));
+        CHECK(!lstm_persistent::run_forward(ctx, run.p, run.w_hh, run.b_hh, run.h0, run.c0, {}, run.states, run.h_n,
+                                            run.c_n, run.gates, run.cells, {}));
     });
     check_same_bytes(run.outputs(), before);
     Run loop(s, DType::f32);
     loop.by_loop();
     on(kCuda, [&](auto& ctx) {
-      lstm_forward(ctx, run.p, run.x, run.w_ih, run.w_hh, run.b_ih, run.b_hh, run.h0, run.c0, run.y, run.h_n, run.c_n,
-                   run.gates, run.cells);
+      lstm_forward(ctx, run.p, run.x, run.w_ih, run.w_hh, run.b_ih, run.b_hh, run.h0, run.c0, {}, run.states, run.h_n,
+                   run.c_n, run.gates, run.cells, {});
     });
     check_same_bytes(run.outputs(), loop.outputs());
   }

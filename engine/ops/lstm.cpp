@@ -15,7 +15,7 @@ void check_state(const char* what, const Tensor& state, const Shape& shape, DTyp
 }
 
 void check_lstm(const Tensor& x, const Tensor& w_ih, const Tensor& w_hh, const Tensor& b_ih, const Tensor& b_hh,
-                const Tensor& h0, const Tensor& c0) {
+                const Tensor& h0, const Tensor& c0, const Tensor& lengths) {
   ENGINE_CHECK(is_float(x.dtype()) && x.rank() == 3 && x.size(1) > 0 && x.size(2) > 0,
                "lstm: expected a float tensor (N, T, C) with T > 0 and C > 0, got ", x.shape(), " ", x.dtype());
   for (const Tensor* each : {&w_ih, &w_hh, &b_ih, &b_hh})
@@ -29,6 +29,9 @@ void check_lstm(const Tensor& x, const Tensor& w_ih, const Tensor& w_hh, const T
                4 * hidden, "), got ", b_ih.shape(), " and ", b_hh.shape());
   check_state("h0", h0, {x.size(0), hidden}, x.dtype());
   check_state("c0", c0, {x.size(0), hidden}, cell_type(x));
+  check_state("lengths", lengths, {x.size(0)}, DType::i64);
+  ENGINE_CHECK(!lengths || lengths.device() == x.device(), "lstm: lengths on ", lengths.device(), ", x on ",
+               x.device());
 }
 
 Tensor like_if(bool wanted, const Tensor& x) { return wanted ? Tensor::empty_like(x) : Tensor(); }
@@ -36,19 +39,21 @@ Tensor like_if(bool wanted, const Tensor& x) { return wanted ? Tensor::empty_lik
 }  // namespace
 
 std::vector<Tensor> lstm(const Tensor& x, const Tensor& w_ih, const Tensor& w_hh, const Tensor& b_ih,
-                         const Tensor& b_hh, const Tensor& h0, const Tensor& c0, const Lstm& p) {
-  check_lstm(x, w_ih, w_hh, b_ih, b_hh, h0, c0);
+                         const Tensor& b_hh, const Tensor& h0, const Tensor& c0, const Lstm& p, const Tensor& lengths) {
+  check_lstm(x, w_ih, w_hh, b_ih, b_hh, h0, c0, lengths);
   const ProfiledPass pass = forward_pass("lstm", x);
   const int64_t batch = x.size(0), steps = x.size(1), hidden = w_hh.size(1);
   const auto made = [&](const Shape& shape, DType dtype) { return Tensor::empty(shape, dtype, x.device()); };
-  const Tensor y = made({batch, steps, hidden}, x.dtype()), h_n = made({batch, hidden}, x.dtype());
-  const Tensor c_n = made({batch, hidden}, cell_type(x));
+  const Tensor states = made({batch, steps, hidden}, x.dtype()), y = lengths ? Tensor::empty_like(states) : states;
+  const Tensor h_n = made({batch, hidden}, x.dtype()), c_n = made({batch, hidden}, cell_type(x));
   const Tensor gates = made({batch, steps, 4 * hidden}, x.dtype()), cells = made({batch, steps, hidden}, cell_type(x));
-  on(x.device(),
-     [&](auto& ctx) { lstm_forward(ctx, p, x, w_ih, w_hh, b_ih, b_hh, h0, c0, y, h_n, c_n, gates, cells); });
+  on(x.device(), [&](auto& ctx) {
+    lstm_forward(ctx, p, x, w_ih, w_hh, b_ih, b_hh, h0, c0, lengths, states, h_n, c_n, gates, cells,
+                 lengths ? y : Tensor());
+  });
   return record("lstm", {x, w_ih, w_hh, b_ih, b_hh, h0, c0}, {y, h_n, c_n},
                 [=, x = x.detach(), w_ih = w_ih.detach(), w_hh = w_hh.detach(), h0 = h0.detach(), c0 = c0.detach(),
-                 y = y.detach(), x_wanted = needs_grad(x), w_ih_wanted = needs_grad(w_ih),
+                 states = states.detach(), x_wanted = needs_grad(x), w_ih_wanted = needs_grad(w_ih),
                  w_hh_wanted = needs_grad(w_hh), bias_wanted = needs_grad(b_ih) || needs_grad(b_hh),
                  h0_wanted = needs_grad(h0), c0_wanted = needs_grad(c0)](const Grads& d) {
                   const Tensor dx = like_if(x_wanted, x), dw_ih = like_if(w_ih_wanted, w_ih);
@@ -56,8 +61,8 @@ std::vector<Tensor> lstm(const Tensor& x, const Tensor& w_ih, const Tensor& w_hh
                   const Tensor dc0 = like_if(c0_wanted, c0);
                   const Tensor db = bias_wanted ? Tensor::empty({w_hh.size(0)}, x.dtype(), x.device()) : Tensor();
                   on(x.device(), [&](auto& ctx) {
-                    lstm_backward(ctx, p, x, w_ih, w_hh, h0, c0, y, gates, cells, d[0], d[1], d[2], dx, dw_ih, dw_hh,
-                                  db, dh0, dc0);
+                    lstm_backward(ctx, p, x, w_ih, w_hh, h0, c0, lengths, states, gates, cells, d[0], d[1], d[2], dx,
+                                  dw_ih, dw_hh, db, dh0, dc0);
                   });
                   return Grads{dx, dw_ih, dw_hh, db, db, dh0, dc0};
                 });

@@ -54,6 +54,28 @@ void softmax_row_backward(T scale, int64_t keys, int64_t end, T lse, T* x, T* dx
   for (int64_t l = 0; l < end; ++l) dx[l] = scale * x[l] * (dx[l] - dot);
 }
 
+// Views of some batches, of those that are given.
+template <class V>
+V batches(const V& v, int64_t first, int64_t count) {
+  if (!v.defined()) return v;
+  V some = v;
+  some.data = static_cast<const char*>(v.data) + first * v.strides[0] * size_of(v.dtype);
+  some.shape[0] = count;
+  return some;
+}
+
+// Calls body(first, count) for as many batches at a time as have their scores in the processors' caches. Dropout's
+// mask is one of all scores, so it takes all batches.
+template <class Body>
+void for_some_batches(const CpuContext& ctx, const Attention& p, const ConstView& q, const ConstView& k,
+                      const Body& body) {
+  constexpr int64_t kScores = 1 << 17;  // of a thread
+  const int64_t all = q.shape[0], each = q.shape[2] * q.shape[1] * k.shape[1];
+  const int64_t busy = (ctx.threads() + q.shape[2] - 1) / q.shape[2];  // a head for every thread
+  const int64_t some = p.dropout.probability > 0 ? all : std::max(busy, kScores * ctx.threads() / each);
+  for (int64_t first = 0; first < all; first += some) body(first, std::min(some, all - first));
+}
+
 }  // namespace
 
 void attention_scores_forward(CpuContext& ctx, const Attention& p, ConstView lengths, ConstView step, View scores,
@@ -88,7 +110,10 @@ void attention_forward(CpuContext& ctx, const Attention& p, ConstView q, ConstVi
   if (q.dtype == DType::bf16)
     return in_f32(
         ctx, [&](auto... views) { attention_forward(ctx, p, views...); }, q, k, v, lengths, step, y, lse);
-  attention_composed::forward(ctx, p, q, k, v, lengths, step, y, lse);
+  for_some_batches(ctx, p, q, k, [&](int64_t first, int64_t count) {
+    const auto part = [=](const auto& view) { return batches(view, first, count); };
+    attention_composed::forward(ctx, p, part(q), part(k), part(v), part(lengths), step, part(y), part(lse));
+  });
 }
 
 void attention_backward(CpuContext& ctx, const Attention& p, ConstView q, ConstView k, ConstView v, ConstView lengths,
@@ -97,7 +122,11 @@ void attention_backward(CpuContext& ctx, const Attention& p, ConstView q, ConstV
     return in_f32(
         ctx, [&](auto... views) { attention_backward(ctx, p, views...); }, q, k, v, lengths, step, y, lse, dy, dq, dk,
         dv);
-  attention_composed::backward(ctx, p, q, k, v, lengths, step, lse, dy, dq, dk, dv);
+  for_some_batches(ctx, p, q, k, [&](int64_t first, int64_t count) {
+    const auto part = [=](const auto& view) { return batches(view, first, count); };
+    attention_composed::backward(ctx, p, part(q), part(k), part(v), part(lengths), step, part(lse), part(dy), part(dq),
+                                 part(dk), part(dv));
+  });
 }
 
 }  // namespace engine

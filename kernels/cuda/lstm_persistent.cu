@@ -32,12 +32,13 @@ struct Plan {
   int pitch;  // elements of a line in shared memory: H in whole Packs
 };
 
-// As in kernels/lstm.h, null where not given; gates_out is dgates backward.
+// As in kernels/lstm.h, null where not given; h is states there, gates_out is dgates backward.
 template <class T>
 struct Arrays {
   const T *w_hh{}, *bias{}, *h0{}, *gates{}, *dy{}, *dh_n{};
   const float *c0{}, *cells{}, *dc_n{};
-  T *gates_out{}, *y{}, *h_n{}, *dh0{};
+  const int64_t* lengths{};
+  T *gates_out{}, *h{}, *y{}, *h_n{}, *dh0{};
   float *cells_out{}, *c_n{}, *dc{};
 };
 
@@ -130,49 +131,61 @@ __global__ void __launch_bounds__(kThreads, 1) kernel(Plan p, Arrays<T> a) {
   });
   const int rounds = kBackward && a.dh0 != nullptr ? p.steps + 1 : p.steps;
   for (int round = 0; round < rounds; ++round) {
-    const int step = kBackward ? p.steps - 1 - round : round;  // -1: only the gradient of h0 is left
+    const int step = kBackward ? p.steps - 1 - round : round;  // -1: only gradients of h0 are left
     const int t = p.reverse ? p.steps - 1 - step : step, next = p.reverse ? -1 : 1;
     for (int first = 0; first < p.batch; first += p.rows) {
       const int rows = p.batch - first < p.rows ? p.batch - first : p.rows;
       const int64_t n = first + row, in_state = n * hidden + unit, at = (n * steps + t) * hidden + unit;
       const int64_t at_gates = 4 * (at - unit) + unit;
       const bool mine = row < rows && unit < p.hidden, cell = mine && step >= 0;
+      const int64_t given = mine && a.lengths != nullptr ? a.lengths[n] : steps;
+      const int64_t length = given < 0 ? 0 : given < steps ? given : steps;
+      const bool taken = cell && t < length;
       float gate[4] = {}, c_before = 0, c = 0, dh = 0, dc = 0;
       if (cell) {  // before the barrier, as nothing of it comes from other blocks
         for (int g = 0; g < 4; ++g) gate[g] = to_f32(a.gates[at_gates + g * hidden]);
         if (step > 0 || a.c0 != nullptr) c_before = step > 0 ? a.cells[at - next * hidden] : a.c0[in_state];
         if constexpr (kBackward) {
           c = a.cells[at];
-          if (a.dy != nullptr) dh = to_f32(a.dy[at]);
-          if (round == 0 && a.dh_n != nullptr) dh += to_f32(a.dh_n[in_state]);
+          if (taken && a.dy != nullptr) dh = to_f32(a.dy[at]);
           if (round > 0 || a.dc_n != nullptr) dc = (round > 0 ? a.dc : a.dc_n)[in_state];
         } else {
           for (int g = 0; g < 4; ++g) gate[g] += to_f32(a.bias[g * hidden + unit]);
         }
       }
+      // The gradient of h_n reaches a row at the last step that it takes; before its first is the gradient of h0.
+      const bool last = kBackward && mine && t == (p.reverse ? 0 : length - 1);
+      const bool before_first = kBackward && mine && t == (p.reverse ? length : -1);
+      if (last && a.dh_n != nullptr) dh += to_f32(a.dh_n[in_state]);
       if (round > 0 && first == 0) grid_barrier();
       if (round > 0 || (!kBackward && a.h0 != nullptr)) {
         load_lines<Chunk>(p, rows * kParts, states, 1, [&](int line) -> const T* {
           const int64_t sample = first + line / kParts;
           if (kBackward) return a.gates_out + ((sample * steps + t + next) * 4 + line % kParts) * hidden;
-          return round > 0 ? a.y + (sample * steps + t - next) * hidden : a.h0 + sample * hidden;
+          return round > 0 ? a.h + (sample * steps + t - next) * hidden : a.h0 + sample * hidden;
         });
         __syncthreads();
         multiply<kBackward>(p, weights, states, rows, sums);
         __syncthreads();
         for (int g = 0; g < 4 && mine; ++g) (kBackward ? dh : gate[g]) += sums[g * kThreads + thread];
       }
-      if (kBackward && mine && step < 0) a.dh0[in_state] = from_f32<T>(dh);
+      if (before_first && a.dh0 != nullptr) a.dh0[in_state] = from_f32<T>(dh);
       if (!cell) continue;
       if constexpr (kBackward) {
-        a.dc[in_state] = lstm_cell::backward(gate, c_before, c, dh, dc);
+        if (taken) dc = lstm_cell::backward(gate, c_before, c, dh, dc);
+        for (int g = 0; g < 4 && !taken; ++g) gate[g] = 0;
+        a.dc[in_state] = dc;
       } else {
-        a.cells_out[at] = c = lstm_cell::forward(gate, c_before);
-        const float h = gate[3] * tanhf(c);
-        a.y[at] = from_f32<T>(h);
+        float h = 0;
+        if (taken)
+          c = lstm_cell::forward(gate, c_before), h = gate[3] * tanhf(c);
+        else if (c = c_before; step > 0 || a.h0 != nullptr)
+          h = to_f32(step > 0 ? a.h[at - next * hidden] : a.h0[in_state]);
+        a.cells_out[at] = c, a.h[at] = from_f32<T>(h);
+        if (a.y != nullptr) a.y[at] = from_f32<T>(taken ? h : 0.0f);
         if (round == p.steps - 1) a.h_n[in_state] = from_f32<T>(h), a.c_n[in_state] = c;
       }
-      for (int g = 0; g < 4; ++g) a.gates_out[at_gates + g * hidden] = from_f32<T>(gate[g]);
+      for (int g = 0; g < 4 && (kBackward || taken); ++g) a.gates_out[at_gates + g * hidden] = from_f32<T>(gate[g]);
     }
   }
 }
@@ -204,24 +217,26 @@ bool run(CudaContext& ctx, const Lstm& lstm, const ConstView& cells, bool aligne
 
 }  // namespace
 
-bool run_forward(CudaContext& ctx, const Lstm& p, ConstView w_hh, ConstView b_hh, ConstView h0, ConstView c0, View y,
-                 View h_n, View c_n, View gates, View cells) {
-  return dispatch_device_float(y.dtype, [&]<class T>() {
+bool run_forward(CudaContext& ctx, const Lstm& p, ConstView w_hh, ConstView b_hh, ConstView h0, ConstView c0,
+                 ConstView lengths, View states, View h_n, View c_n, View gates, View cells, View y) {
+  return dispatch_device_float(states.dtype, [&]<class T>() {
     Arrays<T> a;
     a.w_hh = w_hh.as<T>(), a.bias = b_hh.as<T>(), a.h0 = optional<T>(h0), a.c0 = optional<float>(c0);
     a.gates = a.gates_out = gates.as<T>(), a.cells = a.cells_out = cells.as<float>();
-    a.y = y.as<T>(), a.h_n = h_n.as<T>(), a.c_n = c_n.as<float>();
-    return run<T, false>(ctx, p, cells, aligned16(y.shape[2], w_hh, h0, y), a);
+    a.lengths = optional<int64_t>(lengths), a.h = states.as<T>(), a.y = optional<T>(y);
+    a.h_n = h_n.as<T>(), a.c_n = c_n.as<float>();
+    return run<T, false>(ctx, p, cells, aligned16(states.shape[2], w_hh, h0, states), a);
   });
 }
 
-bool run_backward(CudaContext& ctx, const Lstm& p, ConstView w_hh, ConstView c0, ConstView gates, ConstView cells,
-                  ConstView dy, ConstView dh_n, ConstView dc_n, View dgates, View dh0, View dc0) {
+bool run_backward(CudaContext& ctx, const Lstm& p, ConstView w_hh, ConstView c0, ConstView lengths, ConstView gates,
+                  ConstView cells, ConstView dy, ConstView dh_n, ConstView dc_n, View dgates, View dh0, View dc0) {
   CudaScratch dc(ctx, dc0.defined() ? 0 : static_cast<size_t>(cells.shape[0] * cells.shape[2]) * sizeof(float));
   return dispatch_device_float(gates.dtype, [&]<class T>() {
     Arrays<T> a;
     a.w_hh = w_hh.as<T>(), a.gates = gates.as<T>(), a.cells = cells.as<float>(), a.c0 = optional<float>(c0);
-    a.dy = optional<T>(dy), a.dh_n = optional<T>(dh_n), a.dc_n = optional<float>(dc_n);
+    a.lengths = optional<int64_t>(lengths), a.dy = optional<T>(dy), a.dh_n = optional<T>(dh_n),
+    a.dc_n = optional<float>(dc_n);
     a.gates_out = dgates.as<T>(), a.dh0 = optional<T>(dh0), a.dc = dc0.defined() ? dc0.as<float>() : dc.as<float>();
     return run<T, true>(ctx, p, cells, aligned16(cells.shape[2], dgates), a);
   });
