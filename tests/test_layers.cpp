@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "layers/drop_path.h"
 #include "layers/models/registry.h"
 #include "layers/models/sora_cnn.h"
 #include "layers/norm.h"
@@ -158,6 +159,34 @@ TEST_CASE("GroupNorm: its op, with parameters that stay f32") {
   norm.parameters()[0].tensor.copy_from(w);
   norm.parameters()[1].tensor.copy_from(b);
   CHECK(test::largest_difference(norm(x), group_norm(x, w, b, 2, 0.1)) == 0);
+}
+
+TEST_CASE("DropPath drops whole samples, at its rate, the same ones in the same step") {
+  StepRandom::current().set_seed(3);
+  const auto begin = [](int64_t step) { StepRandom::current().begin_step(Tensor::from<int64_t>({step})); };
+  Random random(8);
+  DropPath drop(0.2);
+  const Tensor x = uniform({10000, 2, 3}, 0.5, 1, random);
+  begin(1);
+  const Tensor y = drop(x);
+  int kept = 0;
+  for (size_t n = 0; n < 10000; ++n) {
+    const bool stays = y.values<float>()[6 * n] != 0;
+    kept += stays;
+    for (size_t i = 6 * n; i < 6 * n + 6; ++i)
+      REQUIRE(y.values<float>()[i] == doctest::Approx(stays ? x.values<float>()[i] / 0.8 : 0.0));
+  }
+  CHECK(std::abs(kept - 8000) < 200);  // five deviations of 40
+  begin(1);
+  CHECK(test::largest_difference(drop(x), y) == 0);
+  begin(2);
+  CHECK(test::largest_difference(drop(x), y) > 0.5);
+  begin(1);
+  const Tensor leaf = x.clone().set_requires_grad();
+  sum(drop(leaf)).backward();
+  CHECK(test::largest_difference(mul(leaf.grad(), x), y) < 1e-6);
+  drop.eval();
+  CHECK(drop(x).is(x));
 }
 
 TEST_CASE("the whole model's gradient equals differences in f64") {

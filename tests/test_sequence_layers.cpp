@@ -1,10 +1,9 @@
-// LSTM, attention, Transformer, positions and stochastic depth against plain loops in double.
+// LSTM, attention, Transformer and positions against plain loops in double.
 #include <doctest/doctest.h>
 
 #include <cmath>
 #include <map>
 
-#include "layers/drop_path.h"
 #include "layers/linear.h"
 #include "layers/lstm.h"
 #include "layers/position.h"
@@ -367,34 +366,6 @@ TEST_CASE("PositionalEncoding: sinusoids for every number of places, and learned
       learned, [&] { return sum(square(learned(x))); }, random);
   CHECK_THROWS_WITH(learned(noise({2, 3, 3}, random)), doctest::Contains("does not fit x (2,3,3)"));
   CHECK_THROWS_AS(learned(noise({2, 5, 5, 3}, random)), Error);
-}
-
-TEST_CASE("DropPath drops whole samples, at its rate, the same ones in the same step") {
-  StepRandom::current().set_seed(3);
-  const auto begin = [](int64_t step) { StepRandom::current().begin_step(Tensor::from<int64_t>({step})); };
-  Random random(8);
-  DropPath drop(0.2);
-  const Tensor x = uniform({10000, 2, 3}, 0.5, 1, random);
-  begin(1);
-  const Tensor y = drop(x);
-  int kept = 0;
-  for (size_t n = 0; n < 10000; ++n) {
-    const bool stays = y.values<float>()[6 * n] != 0;
-    kept += stays;
-    for (size_t i = 6 * n; i < 6 * n + 6; ++i)
-      REQUIRE(y.values<float>()[i] == doctest::Approx(stays ? x.values<float>()[i] / 0.8 : 0.0));
-  }
-  CHECK(std::abs(kept - 8000) < 200);  // five deviations of 40
-  begin(1);
-  CHECK(test::largest_difference(drop(x), y) == 0);
-  begin(2);
-  CHECK(test::largest_difference(drop(x), y) > 0.5);
-  begin(1);
-  const Tensor leaf = x.clone().set_requires_grad();
-  sum(drop(leaf)).backward();
-  CHECK(test::largest_difference(mul(leaf.grad(), x), y) < 1e-6);
-  drop.eval();
-  CHECK(drop(x).is(x));
 }
 
 }  // namespace engine::layers
