@@ -72,6 +72,9 @@ Tensor max_pool2d(const Tensor& x, const Pool2d& p);  // (N, H, W, C) -> (N, P, 
 Tensor max_pool3d(const Tensor& x, const Pool3d& p);  // (N, T, H, W, C) -> (N, O, P, Q, C)
 Tensor average_pool2d(const Tensor& x, const Pool2d& p);
 Tensor average_pool3d(const Tensor& x, const Pool3d& p);
+// (N, H, W, C) -> (N, rows, columns, C): the mean over rows floor(i H / rows) to ceil((i + 1) H / rows) - 1 for result
+// row i, and columns likewise.
+Tensor adaptive_average_pool2d(const Tensor& x, int64_t rows, int64_t columns);
 Tensor global_average_pool(const Tensor& x);  // (N, ..., C) -> (N, C)
 
 // ---- normalisation (kernels/norm.h) ----
@@ -80,6 +83,8 @@ Tensor layer_norm(const Tensor& x, const Tensor& w, const Tensor& bias, const La
 // {layer_norm(sum), sum} in one pass, sum = dropout(x) + residual: op dropout with this probability, to the bit.
 std::vector<Tensor> residual_layer_norm(const Tensor& x, const Tensor& residual, const Tensor& w, const Tensor& bias,
                                         const LayerNorm& p = {}, double dropout = 0);
+// x (N, ..., C) normalised over each sample's groups of C / groups neighbouring channels; w and bias (C).
+Tensor group_norm(const Tensor& x, const Tensor& w, const Tensor& bias, int64_t groups, double eps = 1e-5);
 // f(batch_norm(x) + residual): x (N, ..., C), residual of x's shape or undefined, f: affine (none) or relu. Training:
 // by the statistics of the batch, and running_mean and running_var (C, f32 or x's f64; no gradient) move towards them.
 // Otherwise by the running statistics.

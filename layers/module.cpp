@@ -65,6 +65,8 @@ void Module::to(Device device) {
     for (const NamedTensor& each : tensors) each.tensor.assign(each.tensor.detach().to(device));
 }
 
+Tensor Module::forward(const Tensor&) { throw Error(concat(describe(), ": it takes more than one input")); }
+
 Tensor Module::add_parameter(const std::string& name, const Tensor& value, bool full_precision) {
   value.set_requires_grad();
   parameters_.push_back({name, value});

@@ -45,7 +45,8 @@ class Module {
   virtual std::string describe() const = 0;
 
  protected:
-  virtual Tensor forward(const Tensor& x) = 0;
+  // Modules of more than one input have operators () of their own instead.
+  virtual Tensor forward(const Tensor& x);
 
   // Called by constructors. A parameter requires a gradient from then on. full_precision: it
   // stays f32 where the model computes in bf16 (the weights of norms).

@@ -7,6 +7,11 @@ LayerNorm::LayerNorm(int64_t features, const engine::LayerNorm& norm) : norm_(no
   bias_ = add_parameter("bias", Tensor::zeros({features}), true);
 }
 
+GroupNorm::GroupNorm(int64_t groups, int64_t channels, double eps) : groups_(groups), eps_(eps) {
+  weight_ = add_parameter("weight", Tensor::full({channels}, 1.0), true);
+  bias_ = add_parameter("bias", Tensor::zeros({channels}), true);
+}
+
 BatchNorm::BatchNorm(int64_t channels, const engine::BatchNorm& norm, const Unary& activation)
     : norm_(norm), activation_(activation) {
   weight_ = add_parameter("weight", Tensor::full({channels}, 1.0), true);

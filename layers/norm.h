@@ -10,11 +10,32 @@ class LayerNorm : public Module {
   explicit LayerNorm(int64_t features, const engine::LayerNorm& norm = {});
   std::string describe() const override { return concat("LayerNorm ", weight_.size(0)); }
 
+  // {layer_norm(sum), sum}, sum = dropout(x) + residual, fused.
+  std::vector<Tensor> with_residual(const Tensor& x, const Tensor& residual, double dropout) const {
+    return residual_layer_norm(x, residual, weight_, bias_, norm_, dropout);
+  }
+
  protected:
   Tensor forward(const Tensor& x) override { return layer_norm(x, weight_, bias_, norm_); }
 
  private:
   engine::LayerNorm norm_;
+  Tensor weight_, bias_;
+};
+
+// Over each sample's groups of neighbouring channels (op group_norm). Parameters: weight and bias (channels), 1 and 0
+// at first.
+class GroupNorm : public Module {
+ public:
+  GroupNorm(int64_t groups, int64_t channels, double eps = 1e-5);
+  std::string describe() const override { return concat("GroupNorm ", weight_.size(0), ", ", groups_, " groups"); }
+
+ protected:
+  Tensor forward(const Tensor& x) override { return group_norm(x, weight_, bias_, groups_, eps_); }
+
+ private:
+  int64_t groups_;
+  double eps_;
   Tensor weight_, bias_;
 };
 

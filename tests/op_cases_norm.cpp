@@ -77,6 +77,34 @@ OpCase residual_case(const Shape& shape, double dropout = 0) {
       .f32_grad = kGradBound};
 }
 
+// One group of one sample after the other.
+Tensor group_norm_reference(const Tensors& in, int64_t groups, double eps) {
+  const Array x(in[0]), w(in[1]), bias(in[2]), y(in[0].shape());
+  const int64_t channels = w.elements(), places = x.elements() / (x.size(0) * channels), width = channels / groups;
+  const auto count = static_cast<double>(places * width);
+  for (int64_t n = 0; n < x.size(0); ++n)
+    for (int64_t group = 0; group < groups; ++group) {
+      const auto visit = [&](auto f) {
+        for (int64_t place = 0; place < places; ++place)
+          for (int64_t c = group * width; c < (group + 1) * width; ++c) f((n * places + place) * channels + c, c);
+      };
+      double mean = 0, variance = 0;
+      visit([&](int64_t i, int64_t) { mean += x.flat(i) / count; });
+      visit([&](int64_t i, int64_t) { variance += std::pow(x.flat(i) - mean, 2) / count; });
+      visit([&](int64_t i, int64_t c) { y.flat(i) = (x.flat(i) - mean) / std::sqrt(variance + eps) * w(c) + bias(c); });
+    }
+  return y.tensor;
+}
+
+OpCase group_norm_case(const Shape& shape, int64_t groups, double eps = 1e-5) {
+  const Shape channels{shape[-1]};
+  return {.op = "group_norm",
+          .what = concat(shape, " in ", groups, " groups, eps ", eps),
+          .inputs = {{shape}, {.shape = channels, .statistics = true}, {.shape = channels, .statistics = true}},
+          .run = [=](const Tensors& in) { return Tensors{group_norm(in[0], in[1], in[2], groups, eps)}; },
+          .reference = [=](const Tensors& in) { return Tensors{group_norm_reference(in, groups, eps)}; }};
+}
+
 struct BatchCase {
   const char* what;
   Shape shape;
@@ -183,6 +211,11 @@ std::vector<OpCase> cases() {
   for (const Shape& shape : {Shape{6, 24}, {4, 1}}) rows.push_back(layer_norm_case(shape, 0.1));
   for (const Shape& shape : {Shape{1, 9}, {3, 5, 17}, {260, 31}, {3, 1040}, {2, 8200}})
     rows.push_back(residual_case(shape));
+  rows.push_back(group_norm_case({2, 3, 4, 6}, 3));
+  rows.push_back(group_norm_case({3, 5, 7}, 1));
+  rows.push_back(group_norm_case({2, 9, 5}, 5));
+  rows.push_back(group_norm_case({4, 12}, 2));
+  rows.push_back(group_norm_case({2, 2, 3, 2, 8}, 4, 0.1));
   rows.push_back(residual_case({7, 43}, 0.1));
   rows.push_back(residual_case({33, 40}, 0.5));
   for (const Shape& shape :
@@ -250,6 +283,23 @@ std::vector<BadCall> refused() {
            [=] {
              residual_layer_norm(t({2, 4}), t({2, 4}), t({4}), t({4}), {}, 1.0);
            }},
+          {"group_norm", "x (2,6) is empty or its channels do not divide into 4 groups",
+           [=] {
+             group_norm(t({2, 6}), t({6}), t({6}), 4);
+           }},
+          {"group_norm", "do not divide into 0 groups",
+           [=] {
+             group_norm(t({2, 6}), t({6}), t({6}), 0);
+           }},
+          {"group_norm", "x (0,6) is empty",
+           [=] {
+             group_norm(t({0, 6}), t({6}), t({6}), 2);
+           }},
+          {"group_norm", "expected w (6) f32 for x (2,6) f32, got (3) f32",
+           [=] {
+             group_norm(t({2, 6}), t({3}), t({6}), 2);
+           }},
+          {"group_norm", "expected x (N, ..., C)", [=] { group_norm(t({6}), t({6}), t({6}), 2); }},
           {"batch_norm", "expected w (4) f32 for x (2,3,4) f32, got (3) f32",
            [=] {
              batch({2, 3, 4}, {3});

@@ -81,6 +81,33 @@ OpCase global_case(const Shape& x) {
           .exact_integers = (count & (count - 1)) == 0};
 }
 
+// The mean over the places of each cell, found by asking every place whether it is in the cell.
+Tensor naive_adaptive(const Array& x, int64_t rows, int64_t columns) {
+  const auto inside = [](int64_t place, int64_t size, int64_t cell, int64_t cells) {
+    return (place + 1) * cells > cell * size && place * cells < (cell + 1) * size;
+  };
+  const Array y(Shape{x.size(0), rows, columns, x.size(3)});
+  for (int64_t n = 0; n < x.size(0); ++n)
+    for (int64_t i = 0; i < rows; ++i)
+      for (int64_t j = 0; j < columns; ++j)
+        for (int64_t c = 0; c < x.size(3); ++c) {
+          double sum = 0, count = 0;
+          for (int64_t h = 0; h < x.size(1); ++h)
+            for (int64_t w = 0; w < x.size(2); ++w)
+              if (inside(h, x.size(1), i, rows) && inside(w, x.size(2), j, columns)) sum += x(n, h, w, c), ++count;
+          y(n, i, j, c) = sum / count;
+        }
+  return y.tensor;
+}
+
+OpCase adaptive_case(const char* what, const Shape& x, int64_t rows, int64_t columns) {
+  return {.op = "adaptive_average_pool2d",
+          .what = concat(what, ": ", x, " to ", rows, "x", columns),
+          .inputs = {{x}},
+          .run = [=](const Tensors& in) { return Tensors{adaptive_average_pool2d(in[0], rows, columns)}; },
+          .reference = [=](const Tensors& in) { return Tensors{naive_adaptive(Array(in[0]), rows, columns)}; }};
+}
+
 std::vector<OpCase> cases() {
   const Pool2d halves{}, three_by_two{.kernel_h = 3, .kernel_w = 3, .pad_h = 1, .pad_w = 1};
   const Pool2d every{.kernel_h = 2, .kernel_w = 3, .stride_h = 1, .stride_w = 1};
@@ -122,6 +149,12 @@ std::vector<OpCase> cases() {
   for (const Shape& x :
        {Shape{2, 4, 8, 5}, Shape{3, 7, 5, 33}, Shape{2, 3, 2, 4, 3}, Shape{4, 9, 2}, Shape{1, 1, 1, 1}})
     rows.push_back(global_case(x));
+  rows.push_back(adaptive_case("cells of one size", {2, 8, 6, 5}, 4, 2));
+  rows.push_back(adaptive_case("overlapping cells", {2, 14, 7, 3}, 4, 4));
+  rows.push_back(adaptive_case("one axis divides", {3, 6, 5, 4}, 3, 2));
+  rows.push_back(adaptive_case("cells of different sizes", {1, 5, 9, 17}, 3, 5));
+  rows.push_back(adaptive_case("more cells than pixels", {2, 1, 3, 5}, 4, 4));
+  rows.push_back(adaptive_case("the same size", {1, 3, 4, 2}, 3, 4));
   return rows;
 }
 
@@ -139,6 +172,12 @@ std::vector<BadCall> refused() {
       {"global_average_pool", "something between N and C",
        [] {
          global_average_pool(Tensor::zeros({2, 0, 3}));
+       }},
+      {"adaptive_average_pool2d", "got (2,5,6,4) f32 to 0x3", [=] { adaptive_average_pool2d(x, 0, 3); }},
+      {"adaptive_average_pool2d", "got (2,5,6,4) i64", [=] { adaptive_average_pool2d(whole_numbers, 2, 3); }},
+      {"adaptive_average_pool2d", "got (5,6,4) f32",
+       [] {
+         adaptive_average_pool2d(Tensor::zeros({5, 6, 4}), 2, 3);
        }},
       {"global_average_pool", "expected a float tensor", [=] { global_average_pool(whole_numbers); }}};
   for (const auto& [name, pool] : {std::pair{"max_pool2d", &max_pool2d}, {"average_pool2d", &average_pool2d}})

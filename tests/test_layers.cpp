@@ -2,12 +2,13 @@
 
 #include <cmath>
 
-#include "engine/autograd.h"
+#include "layers/drop_path.h"
 #include "layers/models/registry.h"
 #include "layers/models/sora_cnn.h"
 #include "layers/norm.h"
 #include "layers/pool2d.h"
 #include "layers/sequential.h"
+#include "tests/directional.h"
 
 namespace engine::layers {
 namespace {
@@ -128,6 +129,66 @@ TEST_CASE("a tensor under two names has one place in the arena") {
   CHECK(arena.slots().size() == 1);
 }
 
+TEST_CASE("a module that is a child twice has one place in the arena, and the gradients of both uses") {
+  Random random(10);
+  const auto shared = std::make_shared<Linear>(3, 3, random), single = std::make_shared<Linear>(3, 3, random);
+  Sequential model({shared, single, shared});
+  CHECK(model.parameters().size() == 6);
+  CHECK(model.parameter_count() == 24);
+  const ParameterArena arena(model.parameters(), model.buffers());
+  CHECK(arena.slots().size() == 4);
+  const Tensor x = normal({4, 3}, 0, 1, random);
+  arena.zero_grad();
+  sum(square(model(x))).backward();
+  const Tensor both = shared->parameters()[0].tensor.grad().clone();
+  // The same with a copy in the first place: its gradient and the other's are the parts.
+  Linear copy(3, 3, random);
+  for (size_t i = 0; i < 2; ++i) copy.parameters()[i].tensor.copy_from(shared->parameters()[i].tensor);
+  arena.zero_grad();
+  sum(square((*shared)((*single)(copy(x))))).backward();
+  const Tensor parts = add(copy.parameters()[0].tensor.grad(), shared->parameters()[0].tensor.grad());
+  CHECK(test::largest_difference(both, parts) < 1e-4);
+  CHECK(test::largest_difference(both, shared->parameters()[0].tensor.grad()) > 1e-2);
+}
+
+TEST_CASE("GroupNorm: its op, with parameters that stay f32") {
+  Random random(9);
+  GroupNorm norm(2, 6, 0.1);
+  CHECK(norm.full_precision() == std::set<std::string>{"weight", "bias"});
+  const Tensor x = uniform({2, 3, 6}, -1, 1, random), w = uniform({6}, -1, 1, random), b = uniform({6}, -1, 1, random);
+  norm.parameters()[0].tensor.copy_from(w);
+  norm.parameters()[1].tensor.copy_from(b);
+  CHECK(test::largest_difference(norm(x), group_norm(x, w, b, 2, 0.1)) == 0);
+}
+
+TEST_CASE("DropPath drops whole samples, at its rate, the same ones in the same step") {
+  StepRandom::current().set_seed(3);
+  const auto begin = [](int64_t step) { StepRandom::current().begin_step(Tensor::from<int64_t>({step})); };
+  Random random(8);
+  DropPath drop(0.2);
+  const Tensor x = uniform({10000, 2, 3}, 0.5, 1, random);
+  begin(1);
+  const Tensor y = drop(x);
+  int kept = 0;
+  for (size_t n = 0; n < 10000; ++n) {
+    const bool stays = y.values<float>()[6 * n] != 0;
+    kept += stays;
+    for (size_t i = 6 * n; i < 6 * n + 6; ++i)
+      REQUIRE(y.values<float>()[i] == doctest::Approx(stays ? x.values<float>()[i] / 0.8 : 0.0));
+  }
+  CHECK(std::abs(kept - 8000) < 200);  // five deviations of 40
+  begin(1);
+  CHECK(test::largest_difference(drop(x), y) == 0);
+  begin(2);
+  CHECK(test::largest_difference(drop(x), y) > 0.5);
+  begin(1);
+  const Tensor leaf = x.clone().set_requires_grad();
+  sum(drop(leaf)).backward();
+  CHECK(test::largest_difference(mul(leaf.grad(), x), y) < 1e-6);
+  drop.eval();
+  CHECK(drop(x).is(x));
+}
+
 TEST_CASE("the whole model's gradient equals differences in f64") {
   // sora-cnn in small, its parameters in f64; the derivative along random directions in parameter space.
   Random random(5);
@@ -135,23 +196,9 @@ TEST_CASE("the whole model's gradient equals differences in f64") {
   model.to(DType::f64);
   const Tensor clips = uniform({2, 2, 9, 8, 3}, -1, 1, random, DType::f64);
   const Tensor labels = Tensor::from<int64_t>({2, 0});
-  const auto loss = [&] { return cross_entropy(model(clips), labels); };
-  loss().backward();
-  const NoGrad no_grad;
-  for (const NamedTensor& each : model.parameters()) {
-    const auto values = each.tensor.values<double>(), grads = each.tensor.grad().values<double>();
-    std::vector<double> direction(values.size()), start(values.begin(), values.end());
-    double expected = 0;
-    for (size_t i = 0; i < direction.size(); ++i) expected += (direction[i] = random.normal()) * grads[i];
-    const auto at = [&](double step) {
-      for (size_t i = 0; i < direction.size(); ++i) values[i] = start[i] + step * direction[i];
-      return loss().item();
-    };
-    const double h = 1e-5;  // small: max pooling and ReLU have kinks
-    const double numeric = (8 * (at(h) - at(-h)) - (at(2 * h) - at(-2 * h))) / (12 * h);
-    at(0);
-    CHECK(std::abs(numeric - expected) <= 1e-7 * std::abs(numeric) + 1e-9);
-  }
+  // A short step: max pooling and ReLU have kinks.
+  test::check_directional(
+      model.parameters(), [&] { return cross_entropy(model(clips), labels); }, random, 1e-5);
 }
 
 }  // namespace engine::layers

@@ -94,6 +94,22 @@ std::vector<Tensor> residual_layer_norm(const Tensor& x, const Tensor& residual,
   return normalize_rows("residual_layer_norm", x, residual, w, bias, p, dropout);
 }
 
+// Layer norm of rows that are a group each; then batch norm by statistics 0 and 1, which leaves y w + bias.
+Tensor group_norm(const Tensor& x, const Tensor& w, const Tensor& bias, int64_t groups, double eps) {
+  check_input("group_norm", x, 2, "(N, ..., C)");
+  check_parameter("group_norm", "w", x, w);
+  check_parameter("group_norm", "bias", x, bias);
+  const int64_t batch = x.size(0), width = groups < 1 ? 0 : x.size(-1) / groups;
+  ENGINE_CHECK(x.elements() > 0 && width * groups == x.size(-1), "group_norm: x ", x.shape(),
+               " is empty or its channels do not divide into ", groups, " groups");
+  const int64_t places = x.shape().elements(1, x.rank() - 1);
+  const auto constant = [&](int64_t size, double value) { return Tensor::full({size}, value, w.dtype(), x.device()); };
+  const Tensor rows = permute(x.reshape({batch, places, groups, width}), {0, 2, 1, 3}).flatten(2, 3);
+  const Tensor y = layer_norm(rows, constant(rows.size(-1), 1), constant(rows.size(-1), 0), {eps});
+  return batch_norm(permute(y.reshape({batch, groups, places, width}), {0, 2, 1, 3}).reshape(x.shape()), w, bias,
+                    constant(w.size(0), 0), constant(w.size(0), 1), false, {.eps = 0});
+}
+
 Tensor batch_norm(const Tensor& x, const Tensor& w, const Tensor& bias, const Tensor& running_mean,
                   const Tensor& running_var, bool training, const BatchNorm& p, const Tensor& residual,
                   const Unary& f) {

@@ -53,6 +53,16 @@ Tensor average_pool(const char* name, bool clips, const Tensor& x, const Pool3d&
   });
 }
 
+// (bins, size): row i holds 1 / length in the `length` places of bin i. Made where it is used: nothing is copied there.
+Tensor bins_matrix(int64_t size, int64_t bins, DType dtype, Device device) {
+  const Tensor matrix = Tensor::zeros({bins * size}, dtype, device);
+  for (int64_t i = 0; i < bins; ++i) {
+    const int64_t begin = i * size / bins, end = ((i + 1) * size + bins - 1) / bins;
+    fill(matrix.slice(i * size + begin, i * size + end), 1 / static_cast<double>(end - begin));
+  }
+  return matrix.reshape({bins, size});
+}
+
 }  // namespace
 
 Tensor max_pool2d(const Tensor& x, const Pool2d& p) { return max_pool("max_pool2d", false, x, over_time(p)); }
@@ -61,6 +71,24 @@ Tensor average_pool2d(const Tensor& x, const Pool2d& p) {
   return average_pool("average_pool2d", false, x, over_time(p));
 }
 Tensor average_pool3d(const Tensor& x, const Pool3d& p) { return average_pool("average_pool3d", true, x, p); }
+
+// Where bins differ in size, the mean over a bin is a product with a matrix, for one axis after the other.
+Tensor adaptive_average_pool2d(const Tensor& x, int64_t rows, int64_t columns) {
+  ENGINE_CHECK(is_float(x.dtype()) && x.rank() == 4 && std::min({x.size(1), x.size(2), rows, columns}) > 0,
+               "adaptive_average_pool2d: expected a float tensor (N, H, W, C) and sizes over 0, got ", x.shape(), " ",
+               x.dtype(), " to ", rows, "x", columns);
+  const int64_t high = x.size(1) / rows, wide = x.size(2) / columns;
+  if (high * rows == x.size(1) && wide * columns == x.size(2))
+    return average_pool2d(x, {.kernel_h = high, .kernel_w = wide, .stride_h = high, .stride_w = wide});
+  const DType dtype = x.dtype() == DType::bf16 ? DType::f32 : x.dtype();  // a third is not a bf16
+  // (N, size, ...) -> (N, ..., bins)
+  const auto averaged = [&](const Tensor& y, int64_t size, int64_t bins) {
+    return matmul(y.reshape({x.size(0), size, -1}), bins_matrix(size, bins, dtype, x.device()),
+                  {.transpose_a = true, .transpose_b = true});
+  };
+  const Tensor y = averaged(averaged(cast(x, dtype), x.size(1), rows), x.size(2), columns);
+  return cast(permute(y.reshape({x.size(0), x.size(3), rows, columns}), {0, 2, 3, 1}), x.dtype());
+}
 
 Tensor global_average_pool(const Tensor& x) {
   ENGINE_CHECK(is_float(x.dtype()) && x.rank() >= 3 && x.shape().elements(1, x.rank() - 1) > 0,

@@ -1,6 +1,8 @@
 #include "layers/models/registry.h"
 
 #include "layers/models/sora_cnn.h"
+#include "layers/models/sora_fusion.h"
+#include "layers/models/sora_serial.h"
 
 namespace engine::layers {
 namespace {
@@ -19,6 +21,8 @@ std::shared_ptr<VideoModel> make(const ModelOptions& options, Random& random) {
 
 const Entry kModels[] = {
     {"sora-cnn", make<SoraCnn>},
+    {"sora-serial", make<SoraSerial>},
+    {"sora-fusion", make<SoraFusion>},
 };
 
 }  // namespace
@@ -30,6 +34,12 @@ std::shared_ptr<VideoModel> make_model(const std::string& name, const ModelOptio
   std::string known;
   for (const std::string& each : model_names()) known += (known.empty() ? "" : ", ") + each;
   throw Error(concat("model '", name, "': no such model; there are: ", known), exit_code::kUsage);
+}
+
+std::shared_ptr<FrameModel> make_frame_model(const std::string& name, const ModelOptions& options) {
+  const auto model = std::dynamic_pointer_cast<FrameModel>(make_model(name, options));
+  if (!model) throw Error(concat("model '", name, "' does not work on single frames"), exit_code::kUsage);
+  return model;
 }
 
 std::vector<std::string> model_names() {

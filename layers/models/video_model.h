@@ -14,6 +14,8 @@ struct ModelOptions {
   int64_t channels = 3;             // of a frame
   std::optional<double> dropout{};  // where the model has dropout; not given: the model's own
   uint64_t seed = 0;                // of the starting weights
+  std::string size{};               // where the model comes in sizes; "": its own default
+  std::string backbone{};           // the network on single frames, where the model has one; "": its own default
 };
 
 class VideoModel : public Module {
