@@ -35,10 +35,8 @@ Tensor Conv3d::forward(const Tensor& x) {
 }
 
 std::string Conv3d::describe() const {
-  const engine::Conv3d& p = options_.conv;
-  return concat("Conv3d ", weight_.size(4) * p.groups, " to ", weight_.size(0), ", ", text_of(options_.kernel, true),
-                ", stride ", text_of(p.stride(), true), ", padding ", text_of(p.pad(), true),
-                options_.activation.op == Unary::relu ? ", relu" : "");
+  return concat("Conv3d ", weight_.size(4) * options_.conv.groups, " to ", weight_.size(0), ", ",
+                text_of(options_.kernel, true), ", stride ", text_of(options_.conv.stride(), true));
 }
 
 }  // namespace engine::layers

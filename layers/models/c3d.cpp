@@ -30,7 +30,7 @@ C3d::C3d(const ModelOptions& options, Random& random, int64_t hidden) : channels
   dropout7_ = add_child("dropout7", std::make_shared<Dropout>(dropout));
   if (options.outputs == 0) return;
   fc8_ = add_child("fc8", std::make_shared<Linear>(hidden, options.outputs, random));
-  draw_linear(*fc8_, kDeviation, random);
+  scale_linear(*fc8_, kDeviation);
 }
 
 Tensor C3d::features(const Tensor& clips) {

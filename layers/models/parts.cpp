@@ -16,6 +16,10 @@ Tensor window_means(int64_t size, int64_t windows, const Tensor& like) {
   return cast(means, like.dtype()).to(like.device());
 }
 
+void scale_to(const Tensor& weight, double variance) {
+  weight.copy_from(affine(weight, std::sqrt(variance / mean(square(weight)).item()), 0));
+}
+
 }  // namespace
 
 void check_input(const Module& model, const Tensor& x, int rank, int64_t channels, int64_t least_side) {
@@ -25,17 +29,17 @@ void check_input(const Module& model, const Tensor& x, int rank, int64_t channel
                least_side, "x", least_side, " pixels at least, got ", x.shape());
 }
 
-void draw_convolutions(const Module& model, Random& random) {
+void scale_convolutions(const Module& model) {
   for (const auto& [name, weight] : model.parameters()) {
     if (weight.rank() < 4) continue;
     const auto fan_out = static_cast<double>(weight.shape().elements(0, weight.rank() - 1));
-    weight.copy_from(normal(weight.shape(), 0, std::sqrt(2 / fan_out), random));
+    scale_to(weight.detach(), 2 / fan_out);
   }
 }
 
-void draw_linear(const Module& model, double deviation, Random& random) {
+void scale_linear(const Module& model, double deviation) {
   for (const auto& [name, weight] : model.parameters())
-    if (weight.rank() == 2) weight.copy_from(normal(weight.shape(), 0, deviation, random));
+    if (weight.rank() == 2) scale_to(weight.detach(), deviation * deviation);
 }
 
 Tensor adaptive_average_pool2d(const Tensor& x, int64_t rows, int64_t columns) {

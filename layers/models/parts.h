@@ -1,7 +1,6 @@
 // What the convolutional networks of the field share.
 #pragma once
 
-#include "engine/random.h"
 #include "layers/module.h"
 
 namespace engine::layers {
@@ -20,11 +19,11 @@ class Fused : public Module {
 // channels) with both sides of `least_side` pixels at least.
 void check_input(const Module& model, const Tensor& x, int rank, int64_t channels, int64_t least_side);
 
-// Draws the weights of every convolution of `model` anew: normal, variance 2 / (outputs * elements of the kernel),
-// which keeps the variance of gradients through layers followed by ReLU (He, Zhang, Ren and Sun, arXiv 1502.01852).
-void draw_convolutions(const Module& model, Random& random);
-// The same with the weights of every linear layer: normal, of this deviation.
-void draw_linear(const Module& model, double deviation, Random& random);
+// Scales the weights of every convolution of `model` to the variance 2 / (outputs * elements of the kernel), which
+// keeps the variance of gradients through layers followed by ReLU (He, Zhang, Ren and Sun, arXiv 1502.01852), or those
+// of every linear layer to a deviation. The originals draw from normal distributions; these stay uniform.
+void scale_convolutions(const Module& model);
+void scale_linear(const Module& model, double deviation);
 
 // The mean over rows x columns windows that cover the whole of x (N, H, W, C), H and W at least 1: window i of n
 // on an axis of size S is [floor(i S / n), ceil((i + 1) S / n)), which overlap, or repeat, where n does not divide S.

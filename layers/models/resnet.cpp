@@ -72,7 +72,7 @@ ResNet::ResNet(const ModelOptions& options, Random& random, int depth) : depth_(
       map_channels_ = bottleneck ? 4 * width : width;
     }
   }
-  draw_convolutions(*this, random);
+  scale_convolutions(*this);
   if (options.outputs == 0) return;
   fc_ = add_child("fc", std::make_shared<Linear>(map_channels_, options.outputs, random));
   const double bound = 1 / std::sqrt(static_cast<double>(map_channels_));  // PyTorch's, of weight and bias

@@ -28,7 +28,7 @@ Vgg::Vgg(const ModelOptions& options, Random& random, int depth, int64_t hidden)
     }
     features_->append(std::make_shared<MaxPool2d>());
   }
-  draw_convolutions(*features_, random);
+  scale_convolutions(*features_);
   classifier_ = add_child("classifier", std::make_shared<Sequential>());
   for (const int64_t width : {map_channels() * 49, hidden}) {
     classifier_->append(std::make_shared<Linear>(width, hidden, random, Linear::Options{.activation = kRelu}));
@@ -36,7 +36,7 @@ Vgg::Vgg(const ModelOptions& options, Random& random, int depth, int64_t hidden)
     classifier_->append(std::make_shared<Dropout>(options.dropout.value_or(0.5)));
   }
   if (options.outputs > 0) head_ = add_child("classifier.6", std::make_shared<Linear>(hidden, options.outputs, random));
-  draw_linear(*this, kDeviation, random);
+  scale_linear(*this, kDeviation);
 }
 
 Tensor Vgg::map(const Tensor& images) {

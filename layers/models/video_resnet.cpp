@@ -91,10 +91,10 @@ VideoResNet::VideoResNet(const ModelOptions& options, Random& random, Kind kind)
     layers_.back()->append(std::make_shared<Block>(step, outputs, outputs, 1, random));
     inputs = outputs;
   }
-  draw_convolutions(*this, random);
+  scale_convolutions(*this);
   if (options.outputs == 0) return;
   fc_ = add_child("fc", std::make_shared<Linear>(inputs, options.outputs, random));
-  draw_linear(*fc_, kDeviation, random);
+  scale_linear(*fc_, kDeviation);
 }
 
 Tensor VideoResNet::features(const Tensor& clips) {
