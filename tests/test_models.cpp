@@ -65,6 +65,15 @@ void check_refusals(VideoModel& model, const Shape& good, int64_t least_side) {
   CHECK_THROWS_AS(model(Tensor::zeros({1, 64, 64, 3})), Error);
 }
 
+// That of He et al. by outputs, in every convolution.
+void check_starting_variance(const VideoModel& model) {
+  for (const auto& [name, weight] : model.parameters()) {
+    if (weight.rank() < 4) continue;
+    const auto fan_out = static_cast<double>(weight.shape().elements(0, weight.rank() - 1));
+    CHECK(mean(square(weight.detach())).item() == doctest::Approx(2 / fan_out).epsilon(1e-4));
+  }
+}
+
 }  // namespace
 
 TEST_CASE("networks of the registry: parameters, shapes, gradients, refusals") {
@@ -75,6 +84,7 @@ TEST_CASE("networks of the registry: parameters, shapes, gradients, refusals") {
     const auto model = make_model(row.name, {.outputs = kOutputs});
     CHECK(model->describe() == row.name);
     CHECK(model->parameter_count() == row.parameters);
+    if (model->describe() != "i3d") check_starting_variance(*model);
     check_step(*model, row.clips);
     check_refusals(*model, row.clips, 1);
   }
@@ -107,6 +117,7 @@ TEST_CASE("a network without a head has features only") {
   const auto model = make_model("i3d", {.outputs = 0, .channels = 2});
   Random random(1);
   const Tensor clips = uniform({1, 3, 16, 17, 2}, -1, 1, random);
+  model->eval();
   CHECK(model->features(clips).shape() == Shape{1, 1024});
   CHECK_THROWS_WITH(model->operator()(clips), "i3d: it was made without a head");
 }
@@ -123,7 +134,7 @@ TEST_CASE("training in bf16 with f32 masters: steps are finite and the loss fall
     const Tensor clips = uniform({3, 2, 20, 17, 3}, -1, 1, random, DType::bf16);
     const Tensor labels = Tensor::from<int64_t>({2, 0, 1});
     double first = 0, last = 0;
-    for (int step = 1; step <= 4; ++step) {
+    for (int step = 1; step <= 3; ++step) {
       optimizer.begin_step(step, 1e-3);
       arena.zero_grad();
       const Tensor loss = cross_entropy((*model)(clips), labels);
@@ -195,18 +206,6 @@ TEST_CASE("inflated weights give on a clip that does not move what they gave on 
   for (int64_t t = 0; t < 3; ++t)
     CHECK(max(abs(sub(of_clip.flatten(0, 1).slice(t, t + 1), of_frame)), 0, 3).item() <= 1e-14);
   CHECK_THROWS_WITH(inflate(weight, 0), doctest::Contains("a depth of 1 at least"));
-}
-
-TEST_CASE("starting weights: the variance of He et al. by outputs") {
-  const auto model = make_model("mc3_18", {.outputs = 3, .seed = 6});
-  int convolutions = 0;
-  for (const auto& [name, weight] : model->parameters()) {
-    if (weight.rank() != 5) continue;
-    ++convolutions;
-    const auto fan_out = static_cast<double>(weight.shape().elements(0, 4));
-    CHECK(mean(square(weight.detach())).item() == doctest::Approx(2 / fan_out).epsilon(1e-4));
-  }
-  CHECK(convolutions == 20);
 }
 
 }  // namespace engine::layers
