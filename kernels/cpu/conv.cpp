@@ -9,9 +9,10 @@ namespace {
 using onednn::Pass;
 
 // f64, the reference: the sum in kernels/conv.h, loop by loop. Calls f(i, j, l) with offsets in x, w and y for every
-// product; items in parallel, or for backward_weight output channels, so that no two threads meet in the result.
+// run of products along the input channels, x[i + c] w[j + c] that add to y[l]; items in parallel, or for
+// backward_weight output channels, so that no two threads meet in the result.
 template <class F>
-void for_each_product(Pass pass, const Conv3d& conv, const Shape& x, const Shape& w, const Shape& y, const F& f) {
+void for_each_run(Pass pass, const Conv3d& conv, const Shape& x, const Shape& w, const Shape& y, const F& f) {
   const Space in = space_of(x), kernel = space_of(w), out = space_of(y);
   const Space stride = conv.stride(), pad = conv.pad(), dilation = conv.dilation();
   const int64_t depth = w[-1], filter = w.elements() / w[0];
@@ -28,7 +29,7 @@ void for_each_product(Pass pass, const Conv3d& conv, const Shape& x, const Shape
           if (t < 0 || t >= in[0] || h < 0 || h >= in[1] || v < 0 || v >= in[2]) continue;
           const int64_t i = (((n * in[0] + t) * in[1] + h) * in[2] + v) * x[-1] + first_channel;
           const int64_t j = k * filter + ((u * kernel[1] + r) * kernel[2] + s) * depth;
-          for (int64_t c = 0; c < depth; ++c) f(i + c, j + c, l);
+          f(i, j, l);
         }
   };
   const bool by_channel = pass == Pass::backward_weight;
@@ -39,6 +40,12 @@ void for_each_product(Pass pass, const Conv3d& conv, const Shape& x, const Shape
           for (int64_t p = 0; p < out[1]; ++p)
             for (int64_t q = 0; q < out[2]; ++q) at_output(n, k, {o, p, q});
   });
+}
+
+// to[c] += scale from[c]
+void add_scaled(int64_t count, double scale, const double* from, double* to) {
+#pragma omp simd
+  for (int64_t c = 0; c < count; ++c) to[c] += scale * from[c];
 }
 
 }  // namespace
@@ -53,8 +60,10 @@ void conv_forward(CpuContext& ctx, const Conv3d& p, const Unary& f, ConstView x,
     const double *in = x.as<double>(), *weights = w.as<double>();
     double* out = y.as<double>();
     for (int64_t l = 0; l < y.elements(); ++l) out[l] = bias.defined() ? bias.as<double>()[l % w.shape[0]] : 0.0;
-    for_each_product(Pass::forward, p, x.shape, w.shape, y.shape,
-                     [=](int64_t i, int64_t j, int64_t l) { out[l] += in[i] * weights[j]; });
+    const int64_t depth = w.shape[-1];
+    for_each_run(Pass::forward, p, x.shape, w.shape, y.shape, [=](int64_t i, int64_t j, int64_t l) {
+      out[l] += pairwise_sum<double>(0, depth, [=](int64_t c) { return in[i + c] * weights[j + c]; });
+    });
   }
   // A second pass, because oneDNN's fused ReLU turns NaN into 0, which would hide a run that has gone wrong.
   if (!is_identity(f)) unary_forward(ctx, f, y, y);
@@ -66,9 +75,9 @@ void conv_backward_input(CpuContext& ctx, const Conv3d& p, ConstView dy, ConstVi
   if (dy.elements() == 0) return fill(ctx, dx, 0.0);
   if (dx.dtype == DType::f32) return onednn::convolve(ctx, Pass::backward_input, p, dx, w, {}, dy);
   fill(ctx, dx, 0.0);
-  for_each_product(Pass::backward_input, p, dx.shape, w.shape, dy.shape,
-                   [from = dy.as<double>(), weights = w.as<double>(), out = dx.as<double>()](
-                       int64_t i, int64_t j, int64_t l) { out[i] += from[l] * weights[j]; });
+  for_each_run(Pass::backward_input, p, dx.shape, w.shape, dy.shape,
+               [depth = w.shape[-1], from = dy.as<double>(), weights = w.as<double>(), out = dx.as<double>()](
+                   int64_t i, int64_t j, int64_t l) { add_scaled(depth, from[l], weights + j, out + i); });
 }
 
 void conv_backward_weight(CpuContext& ctx, const Conv3d& p, ConstView x, ConstView dy, View dw) {
@@ -77,9 +86,9 @@ void conv_backward_weight(CpuContext& ctx, const Conv3d& p, ConstView x, ConstVi
   if (dy.elements() == 0) return fill(ctx, dw, 0.0);
   if (dw.dtype == DType::f32) return onednn::convolve(ctx, Pass::backward_weight, p, x, dw, {}, dy);
   fill(ctx, dw, 0.0);
-  for_each_product(Pass::backward_weight, p, x.shape, dw.shape, dy.shape,
-                   [in = x.as<double>(), from = dy.as<double>(), out = dw.as<double>()](
-                       int64_t i, int64_t j, int64_t l) { out[j] += from[l] * in[i]; });
+  for_each_run(Pass::backward_weight, p, x.shape, dw.shape, dy.shape,
+               [depth = dw.shape[-1], in = x.as<double>(), from = dy.as<double>(), out = dw.as<double>()](
+                   int64_t i, int64_t j, int64_t l) { add_scaled(depth, from[l], in + i, out + j); });
 }
 
 }  // namespace engine

@@ -1,8 +1,13 @@
 #include "layers/models/registry.h"
 
+#include "layers/models/c3d.h"
+#include "layers/models/i3d.h"
+#include "layers/models/resnet.h"
 #include "layers/models/sora_cnn.h"
 #include "layers/models/sora_fusion.h"
 #include "layers/models/sora_serial.h"
+#include "layers/models/vgg.h"
+#include "layers/models/video_resnet.h"
 
 namespace engine::layers {
 namespace {
@@ -14,15 +19,24 @@ struct Entry {
   Make make;
 };
 
-template <class Model>
+template <class Model, auto... arguments>
 std::shared_ptr<VideoModel> make(const ModelOptions& options, Random& random) {
-  return std::make_shared<Model>(options, random);
+  return std::make_shared<Model>(options, random, arguments...);
 }
 
 const Entry kModels[] = {
     {"sora-cnn", make<SoraCnn>},
     {"sora-serial", make<SoraSerial>},
     {"sora-fusion", make<SoraFusion>},
+    {"resnet18", make<ResNet, 18>},
+    {"resnet50", make<ResNet, 50>},
+    {"vgg11", make<Vgg, 11>},
+    {"vgg16", make<Vgg, 16>},
+    {"r3d_18", make<VideoResNet, VideoResNet::Kind::r3d>},
+    {"mc3_18", make<VideoResNet, VideoResNet::Kind::mc3>},
+    {"r2plus1d_18", make<VideoResNet, VideoResNet::Kind::r2plus1d>},
+    {"c3d", make<C3d>},
+    {"i3d", make<I3d>},
 };
 
 }  // namespace

@@ -1,6 +1,7 @@
 // What the networks for video have in common. All of them take float clips (N, T, H, W, channels).
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
 
@@ -23,6 +24,9 @@ class VideoModel : public Module {
   // (N, T, H, W, channels) -> (N, feature_count()): the vector that represents a clip, which the head sees.
   virtual Tensor features(const Tensor& clips) = 0;
   virtual int64_t feature_count() const = 0;
+  // The linear layers that see a flattened map: name of the weight -> the map's (C, H, W). PyTorch flattens in that
+  // order, this engine in (H, W, C), which matters to who exchanges weights (io/torch_weights.h).
+  virtual std::map<std::string, Shape> flattened_inputs() const { return {}; }
   // forward: clips -> (N, outputs), the logits or the predicted numbers. Throws Error where there is no head.
 };
 
