@@ -352,8 +352,9 @@ TEST_CASE("programs: --head from lists to tables and JSON") {
   const std::string clip = set_of(SyntheticKind::pairs) + "/test/bars/0000.frames";
   const auto told =
       nlohmann::json::parse(predict({"classify", folder / "multilabel/last.safetensors", clip, "--json"}).out);
+  const auto over = told.at("labels").get<std::vector<std::string>>();
   for (const auto& [name, probability] : told.at("probabilities").items())
-    CHECK((probability.get<double>() > 0.5) == (std::ranges::count(told.at("labels"), name) == 1));
+    CHECK((probability.get<double>() > 0.5) == (std::ranges::count(over, name) == 1));
   CHECK(predict({"classify", folder / "multilabel/last.safetensors", clip}).out.find("label ") != std::string::npos);
   CHECK(train(SyntheticKind::pairs, "regression").code == exit_code::kData);
   CHECK(predict({"eval", model, set_of(SyntheticKind::pairs)}).code == exit_code::kData);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <numeric>
@@ -221,8 +222,9 @@ int evaluate_data(const EvaluateOptions& options) {
   }
   std::string text = fmt::format("{} clips: {}\nloss: {:.4f}\n", name, evaluation.samples, evaluation.loss);
   for (const Figure& each : evaluation.figures)
-    text += each.kind == Figure::Kind::quantity ? fmt::format("{}: {:.6g}\n", each.title, each.value)
-                                                : fmt::format("{}: {:.4f}\n", each.title, each.value);
+    text += std::isnan(each.value)                ? fmt::format("{}: -\n", each.title)
+            : each.kind == Figure::Kind::quantity ? fmt::format("{}: {:.6g}\n", each.title, each.value)
+                                                  : fmt::format("{}: {:.4f}\n", each.title, each.value);
   text += fmt::format("\n{}", output_table(evaluation, classifier.classes()));
   if (evaluation.head == Head::classification)
     text += fmt::format("\n{}", confusion_table(evaluation, classifier.classes()));
