@@ -70,8 +70,8 @@ const std::string& set_of(SyntheticKind kind) {
     for (const SyntheticKind each : {SyntheticKind::speed, SyntheticKind::pairs}) {
       made.push_back(folder / (each == SyntheticKind::speed ? "speed" : "pairs"));
       DataMakeOptions options{.out = made.back(), .kind = each, .width = 16, .height = 16, .frames = 4};
-      options.train = each == SyntheticKind::speed ? 20 : 2;
-      options.test = each == SyntheticKind::speed ? 10 : 1;
+      options.train = each == SyntheticKind::speed ? 12 : 1;
+      options.test = each == SyntheticKind::speed ? 4 : 1;
       options.decoded = true;
       make_data(options, [](int, int) { return true; });
     }
@@ -285,11 +285,11 @@ TEST_CASE("speed and pairs: the loss falls, a saved model comes back, prediction
     LoaderOptions loading;
     loading.clip = clip_options(classifier.description().preprocessing);
     loading.workers = 0;
-    loading.batch = 10;
+    loading.batch = 6;
     Loader training(splits.train, loading);
     Loader calm(splits.train, evaluation_loader(classifier.description().preprocessing, 0));
     const double before = evaluate(classifier, calm).loss;
-    const FitResult fitted = fit(trainer, training, &calm, {.epochs = 8});
+    const FitResult fitted = fit(trainer, training, &calm, {.epochs = 5});
     const EpochReport& best = fitted.epochs[static_cast<size_t>(fitted.best_epoch - 1)];
     for (const EpochReport& each : fitted.epochs) CHECK(each.validation.score() <= best.validation.score());
     CHECK(fitted.epochs.back().validation.loss < 0.97 * before);

@@ -61,9 +61,8 @@ TEST_CASE("lists: several labels by name or number, and none") {
   const auto refused = [&](const std::string& line) { return lists.refused("a.mp4 x\n" + line, Head::multilabel); };
   CHECK(refused("b.mp4 x,,y\n").ends_with("train.txt:2: an empty label in \"x,,y\""));
   CHECK(refused("b.mp4 x,y,x\n").ends_with("train.txt:2: label \"x\" is there twice"));
-  CHECK(refused("b.mp4 x,2\n").find("train.txt:2: label \"2\": this list mixes numbers and names") ==
+  CHECK(refused("b.mp4 x,2\n").find("train.txt:2: label \"2\": this list mixes numbers and names") !=
         std::string::npos);
-  CHECK(refused("b.mp4 x,2\n").find("train.txt:2: ") != std::string::npos);
   for (const char* line : {"b.mp4 x, y\n", "b.mp4,x\n", "b.mp4\n", "b.mp4 ,x\n"})
     CHECK(refused(line).find("train.txt:2: a path and labels are expected: a blank or tab between the two") !=
           std::string::npos);

@@ -116,15 +116,16 @@ double mean_of_numbers(std::span<const double> values) {
 }
 
 std::string output_table(const Evaluation& evaluation, const std::vector<std::string>& names) {
-  const size_t width = widest(names, 5);
-  std::string text = fmt::format("{:<{}}", output_word(evaluation.head), width);
+  const std::string title = output_word(evaluation.head);
+  const size_t width = widest(names, title.size());
+  std::string text = fmt::format("{:<{}}", title, width);
   std::vector<size_t> widths;
   for (size_t column = 0; column < evaluation.outputs[0].size(); ++column) {
     std::vector<std::string> cells;
     for (const auto& figures : evaluation.outputs) cells.push_back(to_text(figures[column]));
-    const std::string& title = evaluation.outputs[0][column].title;
-    widths.push_back(widest(cells, title.size()));
-    text += fmt::format("  {:>{}}", title, widths.back());
+    const std::string& heading = evaluation.outputs[0][column].title;
+    widths.push_back(widest(cells, heading.size()));
+    text += fmt::format("  {:>{}}", heading, widths.back());
   }
   text += '\n';
   for (size_t output = 0; output < names.size(); ++output) {
