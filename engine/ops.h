@@ -124,6 +124,9 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& labels, const CrossEntr
                      const Tensor& class_weights = {});
 // targets (N, C) of the logits' type: a distribution in every row; no gradient.
 Tensor soft_cross_entropy(const Tensor& logits, const Tensor& targets);
+// With logits, by element: targets (N, C) of the logits' type, each in 0 .. 1, no gradient; positive_weights (C) f32
+// (f64 for f64 logits) or undefined: a factor of the targets' part (PyTorch's pos_weight).
+Tensor binary_cross_entropy(const Tensor& logits, const Tensor& targets, const Tensor& positive_weights = {});
 Tensor mse_loss(const Tensor& x, const Tensor& target);
 Tensor l1_loss(const Tensor& x, const Tensor& target);  // derivative 0 where x equals target
 

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <cmath>
 #include <filesystem>
 #include <optional>
@@ -10,6 +9,7 @@
 #include <unordered_map>
 
 #include "engine/random.h"
+#include "io/list_dataset.h"
 #include "io/list_file.h"
 #include "io/text.h"
 
@@ -24,7 +24,6 @@ constexpr std::string_view kVideoEndings[] = {
     ".ivf", ".m2ts", ".m2v", ".m4v", ".mjpeg", ".mkv", ".mov", ".mp4",    ".mpe", ".mpeg", ".mpg",  ".mts",
     ".mxf", ".obu",  ".ogg", ".ogv", ".ps",    ".ts",  ".vob", ".webm",   ".wmv", ".y4m"};
 constexpr std::string_view kImageEndings[] = {".png", ".jpg", ".jpeg"};
-constexpr int64_t kMaxClasses = 100000;
 
 [[noreturn]] void refuse(const std::string& message, int code = exit_code::kData) { throw Error(message, code); }
 
@@ -142,68 +141,17 @@ Splits open_folders(const fs::path& root) {
 
 // ---- lists ----
 
-std::optional<int64_t> parse_number(const std::string& text) {
-  int64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return value;
-}
-
-// The classes of a list that comes without a file of names: numbers up to the largest one, or the names in it, sorted.
-std::vector<std::string> classes_of(const std::string& file, const std::vector<ListEntry>& entries) {
-  std::set<std::string> names;
-  int64_t largest = -1;
-  for (const ListEntry& entry : entries) {
-    const std::optional<int64_t> number = parse_number(entry.label);
-    if (number && (*number < 0 || *number >= kMaxClasses))
-      refuse(concat(escaped(file), ":", entry.line, ": label ", *number, " is not from 0 to ", kMaxClasses - 1));
-    if (number) largest = std::max(largest, *number);
-    if (!number) names.insert(entry.label);
-    if (largest >= 0 && !names.empty())
-      refuse(concat(escaped(file), ":", entry.line, ": label \"", escaped(entry.label),
-                    "\": this list mixes numbers and names; use one of them"));
-  }
-  std::vector<std::string> classes(names.begin(), names.end());
-  for (int64_t label = 0; label <= largest; ++label) classes.push_back(std::to_string(label));
-  return classes;
-}
-
-int64_t label_of(const std::string& file, const ListEntry& entry, const std::vector<std::string>& classes) {
-  if (const std::optional<int64_t> number = parse_number(entry.label)) {
-    if (*number >= 0 && *number < std::ssize(classes)) return *number;
-    refuse(concat(escaped(file), ":", entry.line, ": label ", *number, " is not from 0 to ", std::ssize(classes) - 1));
-  }
-  const auto named = std::ranges::find(classes, entry.label);
-  if (named == classes.end())
-    refuse(concat(escaped(file), ":", entry.line, ": label \"", escaped(entry.label),
-                  "\" is neither a number nor the name of a class"));
-  return named - classes.begin();
-}
-
-// Fills `classes` when it is empty.
-Dataset read_list_dataset(const std::string& file, std::vector<std::string>& classes) {
-  const std::vector<ListEntry> entries = read_list(file);
-  if (entries.empty()) refuse(concat(escaped(file), ": no clip in this list"));
-  if (classes.empty()) classes = classes_of(file, entries);
-  Dataset dataset{{}, classes, file};
-  const fs::path folder = fs::path(file).parent_path();
-  for (const ListEntry& entry : entries)
-    dataset.samples.push_back(
-        {(folder / entry.path).string(), label_of(file, entry, classes), escaped(entry.path), entry.line});
-  return dataset;
-}
-
 Splits open_lists(const SplitOptions& lists) {
   std::vector<std::string> classes;
   if (!lists.classes_file.empty()) classes = read_classes(lists.classes_file);
   const auto name_of = [](const std::string& file) { return escaped(fs::path(file).filename().string()); };
   Splits splits;
-  splits.train = read_list_dataset(lists.train_list, classes);
+  splits.train = read_list_dataset(lists.train_list, lists.head, classes);
   splits.how = "lists " + name_of(lists.train_list);
-  splits.val.classes = splits.test.classes = classes;
+  splits.val = splits.test = {{}, classes, {}, lists.head};
   for (auto [file, part] : {std::pair(&lists.val_list, &splits.val), std::pair(&lists.test_list, &splits.test)}) {
     if (file->empty()) continue;
-    *part = read_list_dataset(*file, classes);
+    *part = read_list_dataset(*file, lists.head, classes);
     splits.how += ", " + name_of(*file);
   }
   return splits;
@@ -232,16 +180,19 @@ using Parts = std::array<const Dataset*, 3>;
 
 void check_present(const Parts& parts) {
   size_t total = 0, missing = 0;
-  std::string first;
+  std::string first, advice;
   for (const Dataset* part : parts) {
     for (const Sample& sample : part->samples) {
       ++total;
       if (is_file(sample.path) || is_folder(sample.path)) continue;
-      if (missing++ == 0) first = place_of(*part, sample);
+      if (missing++ > 0) continue;
+      first = place_of(*part, sample);
+      if (part->head == Head::classification && is_file(sample.path.substr(0, sample.path.find_last_of(" \t"))))
+        advice = "; several labels of a clip need --head multilabel, several numbers --head regression";
     }
   }
   if (missing > 0)
-    refuse(concat(missing, " of ", total, " clips are missing or not regular files, the first is ", first),
+    refuse(concat(missing, " of ", total, " clips are missing or not regular files, the first is ", first, advice),
            exit_code::kNoInput);
 }
 
@@ -268,13 +219,17 @@ void check_classes(const Dataset& train) {
     if (find_invalid_utf8(name) != std::string::npos)
       refuse(concat(escaped(train.source), ": the class name \"", escaped(name),
                     "\" is not UTF-8; rename its folder, or save the list that it stands in as UTF-8"));
+  if (train.head == Head::multilabel && train.classes.empty())
+    refuse(concat(escaped(train.source), ": no clip has a label"));
+  if (train.head != Head::classification) return;
   std::set<int64_t> labels;
   for (const Sample& sample : train.samples) labels.insert(sample.label);
   if (labels.size() < 2)
     refuse(concat(escaped(train.source), ": needs at least two classes with clips to train on, has ", labels.size()));
 }
 
-// Moves a share of every class from train to val: the nearest whole number, at least 1 where there are 2 clips or more.
+// Moves a share of every class from train to val, or of all clips where they do not have one class each: the nearest
+// whole number, at least 1 where there are 2 clips or more.
 void split_validation(Splits& splits, const SplitOptions& options) {
   std::vector<std::vector<size_t>> members(splits.train.classes.size());
   for (size_t i = 0; i < splits.train.samples.size(); ++i)
@@ -289,7 +244,7 @@ void split_validation(Splits& splits, const SplitOptions& options) {
     for (int64_t i = 0; i < std::clamp<int64_t>(share, 1, count - 1); ++i)
       chosen.insert(members[label][static_cast<size_t>(order[static_cast<size_t>(i)])]);
   }
-  splits.val = {{}, splits.train.classes, splits.train.source};
+  splits.val = {{}, splits.train.classes, splits.train.source, splits.train.head};
   std::vector<Sample> rest;
   for (size_t i = 0; i < splits.train.samples.size(); ++i)
     (chosen.contains(i) ? splits.val.samples : rest).push_back(std::move(splits.train.samples[i]));
@@ -297,7 +252,8 @@ void split_validation(Splits& splits, const SplitOptions& options) {
   splits.how +=
       concat("; no validation part, so ", splits.val.samples.size(), " of ",
              splits.val.samples.size() + splits.train.samples.size(), " training clips were set aside for it, ",
-             std::lround(options.val_fraction * 100), "% of each class, drawn with seed ", options.seed);
+             std::lround(options.val_fraction * 100), "%", options.head == Head::classification ? " of each class" : "",
+             ", drawn with seed ", options.seed);
 }
 
 }  // namespace
@@ -319,6 +275,12 @@ Splits open_splits(const std::string& path, const SplitOptions& options) {
   const SplitOptions lists = find_lists(path, options);
   if (lists.train_list.empty() && !(lists.val_list + lists.test_list + lists.classes_file).empty())
     refuse(concat(escaped(path), ": lists for other parts were given, but none to train on"), exit_code::kUsage);
+  if (lists.train_list.empty() && options.head != Head::classification)
+    refuse(
+        concat(escaped(path), ": folders tell one class of each clip; --head ",
+               options.head == Head::regression ? "regression needs a list with numbers (lines such as clip.mp4 1.25)"
+                                                : "multilabel needs a list with labels (lines such as clip.mp4 a,b)"),
+        exit_code::kUsage);
   Splits splits = lists.train_list.empty() ? open_folders(path) : open_lists(lists);
   const Parts parts = {&splits.train, &splits.val, &splits.test};
   check_classes(splits.train);

@@ -7,17 +7,27 @@
 
 namespace engine {
 
+// What is learnt of a clip, and so how the labels in a list are read.
+enum class Head {
+  classification,  // one class: a number from 0, or a name
+  regression,      // numbers, separated by commas, as many in every line
+  multilabel,      // any number of labels, like classes, separated by commas
+};
+
 struct Sample {
   std::string path;   // a video file, or a folder of images
-  int64_t label = 0;  // index into Dataset::classes
+  int64_t label = 0;  // classification: index into Dataset::classes
   std::string name;   // shown to users: relative to the folder or as the list has it, safe to print
   int line = 0;       // of the list; 0 otherwise
+  // In the order of Dataset::classes. regression: the numbers; multilabel: 1 for a label that the clip has, else 0.
+  std::vector<double> targets{};
 };
 
 struct Dataset {
   std::vector<Sample> samples;
-  std::vector<std::string> classes;  // the same in all parts of one data set
+  std::vector<std::string> classes;  // names of classes, targets or labels; the same in all parts of one data set
   std::string source;  // the folder or list that the samples come from; where samples have a line, its file
+  Head head = Head::classification;
 };
 
 struct Splits {
@@ -28,6 +38,7 @@ struct Splits {
 struct SplitOptions {
   double val_fraction = 0.2;  // of train, when there is no validation part; 0 for none
   uint64_t seed = 0;
+  Head head = Head::classification;
   // Instead of what is found at the path; paths in a list are relative to the folder of the list.
   std::string train_list = {}, val_list = {}, test_list = {}, classes_file = {};
 };
@@ -42,13 +53,14 @@ bool is_image_name(const std::string& name);
 //   a folder with a folder per class, holding videos or folders of images;
 //   a folder with such folders under train/ and val/ (or valid/, validation/) or test/;
 //   a folder with train.txt and, if wanted, val.txt, test.txt, classes.txt;
-//   a list. Lines are `path label` (see list_file.h). A label is a number from 0, or the name of a class.
-// Classes of folders are sorted by name. Without a validation part a seeded share of every class is taken from train,
-// never from test; every class keeps at least one clip in train. Hidden files are left out, and in class folders files
-// whose names do not end as those of videos do.
+//   a list. Lines are `path label` (see list_file.h, and Head); classes.txt holds the names of classes, labels or
+//   targets.
+// Classes of folders are sorted by name. Without a validation part a seeded share of every class (other heads: of all
+// clips) is taken from train, never from test; every class keeps at least one clip in train. Hidden files are left out,
+// and in class folders files whose names do not end as those of videos do.
 // Throws kNoInput when `path` or clips are missing (how many, and the first), kData when the data cannot be used: fewer
 // than two classes, a class name that is not UTF-8, a label out of range, a clip listed twice or in two parts; kUsage
-// for options out of range.
+// for options out of range, and for folders of classes where the head is another than classification.
 Splits open_splits(const std::string& path, const SplitOptions& options = {});
 
 }  // namespace engine

@@ -14,7 +14,6 @@ namespace {
 
 constexpr size_t kMaxLine = 65536;
 constexpr uintmax_t kMaxBytes = uintmax_t{1} << 30;
-constexpr std::string_view kSeparators = " \t,";
 
 struct Line {
   std::string text;
@@ -68,20 +67,26 @@ std::string unquote(const std::string& file, int line, const std::string& text) 
 }
 
 // Where the label starts in a line. A quoted label starts at the quote that follows a separator.
-size_t label_start(const std::string& text) {
-  if (!text.ends_with('"')) return text.find_last_of(kSeparators) + 1;
+size_t label_start(const std::string& text, std::string_view separators) {
+  if (!text.ends_with('"')) return text.find_last_of(separators) + 1;
   for (size_t i = text.size() - 1; i-- > 1;)
-    if (text[i] == '"' && kSeparators.find(text[i - 1]) != kSeparators.npos) return i;
+    if (text[i] == '"' && separators.find(text[i - 1]) != separators.npos) return i;
   return 0;
 }
 
 }  // namespace
 
-std::vector<ListEntry> read_list(const std::string& file) {
+std::vector<ListEntry> read_list(const std::string& file, LabelColumn column) {
+  const bool several = column == LabelColumn::several;
+  const std::string_view separators = several ? " \t" : " \t,";
   std::vector<ListEntry> entries;
   for (const auto& [text, number] : read_lines(file)) {
-    const size_t start = label_start(text);
-    const std::string path = trim(text.substr(0, start), kSeparators);
+    const size_t start = label_start(text, separators);
+    const std::string path = trim(text.substr(0, start), separators);
+    if (several && (path.empty() || path.ends_with(',') || text.substr(start).starts_with(',')))
+      refuse(
+          file, number,
+          "a path and labels are expected: a blank or tab between the two, and commas without blanks between labels");
     if (path.empty() || start == text.size())
       refuse(file, number, "a path and a label are expected, separated by a blank, tab or comma");
     entries.push_back({unquote(file, number, path), unquote(file, number, text.substr(start)), number});

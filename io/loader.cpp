@@ -76,6 +76,7 @@ struct Loader::Impl {
   bool left_out(const Outcome& outcome) const { return outcome.bad && options.on_bad == BadClip::leave_out; }
   void account(const Slot& slot);
   Batch keep(Slot slot) const;
+  void label(const Sample& sample, bool mirrored, size_t row, const Tensor& labels) const;
   [[noreturn]] void refuse_bad() const;
   void end_epoch();
 
@@ -106,6 +107,10 @@ Loader::Impl::Impl(const Dataset& data, const LoaderOptions& given) : dataset(da
   ENGINE_CHECK(options.mirrored_labels.empty() || options.mirrored_labels.size() == dataset.classes.size(),
                "loader: ", options.mirrored_labels.size(), " labels of mirrored clips for ", dataset.classes.size(),
                " classes");
+  const size_t targets = dataset.head == Head::classification ? 0 : dataset.classes.size();
+  for (const Sample& sample : dataset.samples)
+    ENGINE_CHECK(sample.targets.size() == targets, "loader: clip ", sample.name, " has ", sample.targets.size(),
+                 " targets, not ", targets);
   if (dataset.samples.empty()) throw Error(concat("loader: no clips in ", escaped(dataset.source)), exit_code::kData);
   clip_bytes = static_cast<size_t>(options.clip.frames) * FrameSize{options.clip.width, options.clip.height}.bytes();
   members.resize(dataset.classes.size());
@@ -183,7 +188,9 @@ void Loader::Impl::prepare(Slot& slot, int64_t batch_number) const {
   const int64_t count = std::min<int64_t>(options.batch, std::ssize(order) - first);
   const ClipOptions& clip = options.clip;
   slot.batch.frames = Tensor::empty({count, clip.frames, clip.height, clip.width, 3}, DType::u8);
-  slot.batch.labels = Tensor::empty({count}, DType::i64);
+  slot.batch.labels = dataset.head == Head::classification
+                          ? Tensor::empty({count}, DType::i64)
+                          : Tensor::empty({count, std::ssize(dataset.classes)}, DType::f64);
   slot.batch.items.assign(order.begin() + first, order.begin() + first + count);
   slot.outcomes.assign(static_cast<size_t>(count), {});
   slot.remaining = static_cast<size_t>(count);
@@ -269,15 +276,12 @@ Batch Loader::Impl::take() {
 Batch Loader::Impl::keep(Slot slot) const {
   Batch& batch = slot.batch;
   uint8_t* frames = static_cast<uint8_t*>(batch.frames.memory());
-  const std::span<int64_t> labels = batch.labels.values<int64_t>();
   size_t kept = 0;
   for (size_t position = 0; position < slot.outcomes.size(); ++position) {
     if (left_out(slot.outcomes[position])) continue;
     const int64_t item = slot.outcomes[position].item;
     batch.items[kept] = item;
-    const int64_t label = dataset.samples[static_cast<size_t>(item)].label;
-    const bool other = slot.outcomes[position].mirrored && !options.mirrored_labels.empty();
-    labels[kept] = other ? options.mirrored_labels[static_cast<size_t>(label)] : label;
+    label(dataset.samples[static_cast<size_t>(item)], slot.outcomes[position].mirrored, kept, batch.labels);
     if (kept < position) std::memcpy(frames + kept * clip_bytes, frames + position * clip_bytes, clip_bytes);
     ++kept;
   }
@@ -285,6 +289,18 @@ Batch Loader::Impl::keep(Slot slot) const {
   batch.items.resize(kept);
   const auto count = static_cast<int64_t>(kept);
   return {batch.frames.slice(0, count), batch.labels.slice(0, count), std::move(batch.items)};
+}
+
+// Writes a row of the batch's labels.
+void Loader::Impl::label(const Sample& sample, bool mirrored, size_t row, const Tensor& labels) const {
+  const auto place = [&](size_t label) {
+    const bool other = mirrored && !options.mirrored_labels.empty();
+    return other ? static_cast<size_t>(options.mirrored_labels[label]) : label;
+  };
+  if (dataset.head == Head::classification)
+    labels.values<int64_t>()[row] = static_cast<int64_t>(place(static_cast<size_t>(sample.label)));
+  const size_t count = sample.targets.size();
+  for (size_t i = 0; i < count; ++i) labels.values<double>()[row * count + place(i)] = sample.targets[i];
 }
 
 // Counts what was bad in a batch, in the order of its clips, and throws when that is too much.

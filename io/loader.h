@@ -28,7 +28,7 @@ struct LoaderOptions {
   bool shuffle = true;
   bool drop_last = false;  // leaves out the last batch when it is not full
   uint64_t seed = 0;
-  // The label of a mirrored clip in place of each label; empty: its own.
+  // The label of a mirrored clip in place of each label, whether clips have one or several; empty: its own.
   std::vector<int64_t> mirrored_labels = {};
   BadClip on_bad = BadClip::replace;
   SourceOptions source = {};  // its stop token is the loader's own
@@ -36,7 +36,7 @@ struct LoaderOptions {
 
 struct Batch {
   Tensor frames;               // u8 (N, T, H, W, 3)
-  Tensor labels;               // i64 (N), those of mirrored clips by the options
+  Tensor labels;               // i64 (N); other heads f64 (N, targets); those of mirrored clips by the options
   std::vector<int64_t> items;  // the samples decoded; of the same class as the one asked for where that was bad
 };
 

@@ -19,6 +19,9 @@ constexpr std::array kMotions{"bounce"sv, "clockwise"sv, "counterclockwise"sv, "
                               "left"sv,   "right"sv,     "shrink"sv,           "up"sv,   "zigzag"sv};
 enum Motion { bounce, clockwise, counterclockwise, down, grow, left, right, shrink, up, zigzag };
 
+constexpr std::array kSpeeds{"speed"sv};
+constexpr double kSlowest = 0.01, kFastest = 0.07;  // widths of the picture a frame
+
 constexpr float kTurn = 2.0f * std::numbers::pi_v<float>;
 
 // What is drawn at random, each with draws of its own; frames take kFrames, kFrames + 1, ...
@@ -33,6 +36,9 @@ Random random_of(const SyntheticId& id, uint32_t draws) {
 float uniform(Random& random, double low, double high) { return static_cast<float>(random.uniform(low, high)); }
 
 double wrapped(double x) { return x - std::floor(x); }
+
+// Patches of patterns that drift, not an object that moves.
+bool is_still(SyntheticKind kind) { return kind == SyntheticKind::scenes || kind == SyntheticKind::pairs; }
 
 // Something drawn in every frame. `second` colours the other ink of a pattern, or the front half of a moving object.
 struct Sprite {
@@ -58,23 +64,46 @@ constexpr std::array kScenePatterns{Pattern::bars,    Pattern::blinds,   Pattern
                                     Pattern::crosses, Pattern::diamonds, Pattern::discs,  Pattern::rings,
                                     Pattern::slopes,  Pattern::waves};
 
-// Patches of the class's pattern, round or square, each in colours of its own, drifting slowly.
+// A patch of the pattern, round or square, in colours of its own, drifting slowly. `scale`: of the pattern, px.
+Sprite patch(Pattern pattern, float scale, Random& random, int width, int height) {
+  const float side = static_cast<float>(std::min(width, height));
+  Sprite sprite;
+  sprite.pattern = pattern;
+  sprite.period = scale * uniform(random, 0.14, 0.17);
+  sprite.figure = random.chance(0.5) ? Figure::square : Figure::disc;
+  sprite.ink = random_color(random, 0.06f, 0.3f);
+  sprite.second = random_color(random, 0.6f, 0.94f);
+  if (random.chance(0.5)) std::swap(sprite.ink, sprite.second);
+  sprite.start = {uniform(random, 0, width), uniform(random, 0, height), side * uniform(random, 0.4, 0.55),
+                  uniform(random, -0.25, 0.25)};
+  sprite.dx = side * uniform(random, -0.008, 0.008);
+  sprite.dy = side * uniform(random, -0.008, 0.008);
+  sprite.spin = uniform(random, -0.005, 0.005);
+  return sprite;
+}
+
+// Patches of the class's pattern.
 std::vector<Sprite> patches(Pattern pattern, Random& random, int width, int height) {
-  const float side = static_cast<float>(std::min(width, height)), scale = side * uniform(random, 0.8, 1.2);
+  const float scale = static_cast<float>(std::min(width, height)) * uniform(random, 0.8, 1.2);
   const int squares = (std::max(width, height) + std::min(width, height) - 1) / std::min(width, height);
   std::vector<Sprite> sprites((3 + random.below(2)) * static_cast<uint64_t>(squares));
-  for (Sprite& sprite : sprites) {
-    sprite.pattern = pattern;
-    sprite.period = scale * uniform(random, 0.14, 0.17);
-    sprite.figure = random.chance(0.5) ? Figure::square : Figure::disc;
-    sprite.ink = random_color(random, 0.06f, 0.3f);
-    sprite.second = random_color(random, 0.6f, 0.94f);
-    if (random.chance(0.5)) std::swap(sprite.ink, sprite.second);
-    sprite.start = {uniform(random, 0, width), uniform(random, 0, height), side * uniform(random, 0.4, 0.55),
-                    uniform(random, -0.25, 0.25)};
-    sprite.dx = side * uniform(random, -0.008, 0.008);
-    sprite.dy = side * uniform(random, -0.008, 0.008);
-    sprite.spin = uniform(random, -0.005, 0.005);
+  for (Sprite& sprite : sprites) sprite = patch(pattern, scale, random, width, height);
+  return sprites;
+}
+
+// Two round patches of each of two patterns, far enough from each other that none is hidden.
+std::vector<Sprite> paired_patches(const SyntheticId& id, Random& random, int width, int height) {
+  const auto [first, second] = synthetic_pair(id);
+  const float side = static_cast<float>(std::min(width, height)), scale = side * uniform(random, 0.9, 1.1);
+  const float x = uniform(random, 0, width), y = uniform(random, 0, height);
+  std::vector<Sprite> sprites;
+  for (const auto& [right, down] : {std::pair{0.0f, 0.0f}, {0.5f, 0.0f}, {0.0f, 0.5f}, {0.5f, 0.5f}}) {
+    const auto label = static_cast<size_t>(right == down ? first : second);
+    Sprite& sprite = sprites.emplace_back(patch(kScenePatterns[label], scale, random, width, height));
+    sprite.figure = Figure::disc;
+    sprite.start.x = x + static_cast<float>(width) * (right + uniform(random, 0, 0.04));
+    sprite.start.y = y + static_cast<float>(height) * (down + uniform(random, 0, 0.04));
+    sprite.start.radius = side * uniform(random, 0.25, 0.28);
   }
   return sprites;
 }
@@ -141,6 +170,13 @@ SyntheticPose moved(int label, Random& random, int t) {
   }
 }
 
+// The same at the speed of synthetic_speed(), `width` shorter sides being the width of the frame.
+SyntheticPose straight(Random& random, int t, double width) {
+  const double way = random.uniform(kSlowest, kFastest) * t * width;
+  const double direction = random.uniform(0, 2 * std::numbers::pi);
+  return {way * std::cos(direction), way * std::sin(direction), 0, 0};
+}
+
 }  // namespace
 
 struct SyntheticClip::Stage {
@@ -155,19 +191,20 @@ struct SyntheticClip::Stage {
 
 Placement SyntheticClip::Stage::place(const Sprite& sprite, int frame) const {
   Placement place = sprite.start;
-  if (id.kind == SyntheticKind::scenes) {
+  if (is_still(id.kind)) {
     const auto t = static_cast<float>(frame);
     place.x += sprite.dx * t;
     place.y += sprite.dy * t;
     place.angle += sprite.spin * t;
     return place;
   }
-  constexpr double kSmallest = 0.15, kLargest = 0.36;  // radius in shorter sides of the frame
+  const bool alike = id.kind == SyntheticKind::speed;
+  const double smallest = alike ? 0.2 : 0.15, largest = alike ? 0.26 : 0.36;  // radius in shorter sides of the frame
   const int width = backdrop.width(), height = backdrop.height();
   const SyntheticPose pose = synthetic_pose(id, width, height, frame);
   place.x = static_cast<float>(pose.x * width);
   place.y = static_cast<float>(pose.y * height);
-  place.radius = static_cast<float>(std::min(width, height) * kSmallest * std::pow(kLargest / kSmallest, pose.size));
+  place.radius = static_cast<float>(std::min(width, height) * smallest * std::pow(largest / smallest, pose.size));
   place.angle = static_cast<float>(pose.angle) * kTurn;
   return place;
 }
@@ -184,16 +221,19 @@ SyntheticClip::SyntheticClip(const SyntheticId& id, int width, int height) {
   const float middle = uniform(random, 0.25, 0.75);
   const int clutter = 3 + static_cast<int>(random.below(4));
   Stage stage{id, random_backdrop(random, width, height, middle), {}};
-  if (id.kind == SyntheticKind::scenes) {
-    stage.sprites = patches(kScenePatterns[static_cast<size_t>(id.label)], random, width, height);
-    stage.clutter = clutter;
+  const bool calm = id.kind == SyntheticKind::speed || id.kind == SyntheticKind::pairs;
+  if (is_still(id.kind)) {
+    stage.sprites = id.kind == SyntheticKind::pairs
+                        ? paired_patches(id, random, width, height)
+                        : patches(kScenePatterns[static_cast<size_t>(id.label)], random, width, height);
+    stage.clutter = calm ? clutter / 2 : clutter;
   } else {
     scatter_clutter(stage.backdrop, random, clutter);
-    scatter_bystanders(stage.backdrop, random);
+    if (!calm) scatter_bystanders(stage.backdrop, random);
     stage.sprites = {mover(random, middle)};
   }
-  stage.noise = uniform(random, 2, 9);
-  stage.flicker = uniform(random, 0, 0.04);
+  stage.noise = uniform(random, calm ? 1 : 2, calm ? 4 : 9);
+  stage.flicker = uniform(random, 0, calm ? 0.01 : 0.04);
   stage.flicker_phase = uniform(random, 0, kTurn);
   stage_ = std::make_unique<const Stage>(std::move(stage));
 }
@@ -215,15 +255,29 @@ void SyntheticClip::draw(int frame, std::span<uint8_t> rgb) const {
 }
 
 std::span<const std::string_view> synthetic_classes(SyntheticKind kind) {
-  if (kind == SyntheticKind::scenes) return kScenes;
+  if (is_still(kind)) return kScenes;
+  if (kind == SyntheticKind::speed) return kSpeeds;
   return kMotions;
+}
+
+double synthetic_speed(const SyntheticId& id) {
+  Random path = random_of(id, kPath);
+  return path.uniform(kSlowest, kFastest);
+}
+
+std::array<int, 2> synthetic_pair(const SyntheticId& id) {
+  Random path = random_of(id, kPath);
+  const int drawn = static_cast<int>(path.below(kScenes.size() - 1));
+  const int other = drawn < id.label ? drawn : drawn + 1;
+  return {std::min(id.label, other), std::max(id.label, other)};
 }
 
 SyntheticPose synthetic_pose(const SyntheticId& id, int width, int height, int frame) {
   Random start = random_of(id, kStart), path = random_of(id, kPath);
   const double x = start.uniform(), y = start.uniform(), size = start.uniform(), angle = start.uniform();
-  const SyntheticPose way = moved(id.label, path, frame);
   const double side = std::min(width, height);
+  const SyntheticPose way =
+      id.kind == SyntheticKind::speed ? straight(path, frame, width / side) : moved(id.label, path, frame);
   return {wrapped(x + way.x * side / width), wrapped(y + way.y * side / height), wrapped(size + way.size),
           wrapped(angle + way.angle)};
 }

@@ -25,7 +25,15 @@ void cross_entropy_forward(CudaContext& ctx, const CrossEntropy& p, ConstView lo
 void soft_cross_entropy_forward(CpuContext& ctx, ConstView logits, ConstView targets, View loss, View gradient);
 void soft_cross_entropy_forward(CudaContext& ctx, ConstView logits, ConstView targets, View loss, View gradient);
 
-// dlogits = dloss gradient; dloss one element of the loss's type, `gradient` from forward.
+// The mean over all elements of w[c] t (-log p) + (1 - t) (-log(1 - p)), p = sigmoid(logit): what PyTorch computes with
+// pos_weight w (1 where none are given). targets t of the logits' shape and type, each in 0 .. 1; at least one element;
+// positive_weights w (C) of the loss's type or undefined; `gradient` as above.
+void binary_cross_entropy_forward(CpuContext& ctx, ConstView logits, ConstView targets, ConstView positive_weights,
+                                  View loss, View gradient);
+void binary_cross_entropy_forward(CudaContext& ctx, ConstView logits, ConstView targets, ConstView positive_weights,
+                                  View loss, View gradient);
+
+// Of all three: dlogits = dloss gradient; dloss one element of the loss's type, `gradient` from forward.
 void cross_entropy_backward(CpuContext& ctx, ConstView dloss, ConstView gradient, View dlogits);
 void cross_entropy_backward(CudaContext& ctx, ConstView dloss, ConstView gradient, View dlogits);
 

@@ -66,6 +66,27 @@ OpCase soft_case(const Shape& shape) {
               }};
 }
 
+OpCase binary_case(const Shape& shape, bool weights) {
+  OpCase result{
+      .op = "binary_cross_entropy",
+      .what = concat(shape, weights ? " weights" : ""),
+      .inputs = {{shape}, {shape, Fill::rows, false}},
+      .run = [=](const Tensors& in) { return Tensors{binary_cross_entropy(in[0], in[1], weights ? in[2] : Tensor())}; },
+      .reference =
+          [=](const Tensors& in) {
+            const Array x(in[0]), target(in[1]);
+            double loss = 0;
+            for (int64_t row = 0; row < x.size(0); ++row)
+              for (int64_t c = 0; c < x.size(1); ++c) {
+                const double p = 1 / (1 + std::exp(-x(row, c))), t = target(row, c);
+                loss -= (weights ? Array(in[2])(c) : 1) * t * std::log(p) + (1 - t) * std::log(1 - p);
+              }
+            return scalar(loss / static_cast<double>(x.elements()));
+          }};
+  if (weights) result.inputs.push_back({{shape[1]}, Fill::positive, false, std::nullopt, true});
+  return result;
+}
+
 OpCase regression_case(const char* op, Tensor (*run)(const Tensor&, const Tensor&), double (*loss)(double),
                        const Shape& shape) {
   return {.op = op,
@@ -99,6 +120,8 @@ std::vector<OpCase> cases() {
   rows.push_back(cross_entropy_case("all three", {2, 8193}, {.label_smoothing = 0.15, .ignore_index = 4}, true));
   rows.push_back(cross_entropy_case("every row ignored", {6, 1}, {.ignore_index = 0}, false));
   for (const Shape& each : {Shape{1, 1}, {4, 9}, {130, 21}, {1100, 8}, {2, 8193}}) rows.push_back(soft_case(each));
+  for (const Shape& each : {Shape{1, 1}, {5, 3}, {130, 21}, {1100, 8}, {3, 9001}})
+    for (const bool weights : {false, true}) rows.push_back(binary_case(each, weights));
   for (const Shape& each : {Shape{}, {3, 5, 7}, {40001}}) {
     rows.push_back(regression_case(
         "mse_loss", mse_loss, [](double d) { return d * d; }, each));
@@ -138,6 +161,18 @@ std::vector<BadCall> refused() {
           {"soft_cross_entropy", "of one shape and float type, got (3,9) f32 and (3,8) f32",
            [=] {
              soft_cross_entropy(t({3, 9}), t({3, 8}));
+           }},
+          {"binary_cross_entropy", "of one shape and float type, got (3,9) f32 and (3) i64",
+           [=] {
+             binary_cross_entropy(t({3, 9}), labels);
+           }},
+          {"binary_cross_entropy", "expected positive weights (9) f32 for logits (3,9) f32, got (9) f64",
+           [=] {
+             binary_cross_entropy(t({3, 9}), t({3, 9}), t({9}, DType::f64));
+           }},
+          {"binary_cross_entropy", "the mean of nothing",
+           [=] {
+             binary_cross_entropy(t({0, 9}), t({0, 9}));
            }},
           {"mse_loss", "got (3) f32 and (3) f64", [=] { mse_loss(t({3}), t({3}, DType::f64)); }},
           {"mse_loss", "the mean of nothing", [=] { mse_loss(t({0}), t({0})); }},

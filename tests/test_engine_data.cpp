@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "engine/tensor.h"
+#include "io/dataset.h"
 #include "io/frame_source.h"
 #include "io/synthetic.h"
 #include "tests/places.h"
@@ -87,6 +88,38 @@ TEST_CASE("make writes a folder per class and says what to do next") {
   CHECK(files.size() == 30);
   CHECK(files.front().first == "test/bounce/0000.mp4");
   CHECK(files.back().first == "train/zigzag/0001.mp4");
+}
+
+TEST_CASE("speed and pairs come with lists of numbers and of labels") {
+  const TemporaryFolder folder;
+  const std::string out = folder / "set", kind = "--decoded --seed 4 --kind ";
+  const Result speed = engine_data("make " + out + kSmall + kind + "speed --fps 10");
+  INFO(speed.err);
+  REQUIRE(speed.code == 0);
+  CHECK(speed.out == out + "/train.txt\t2 clips\t1 target\n" + out + "/test.txt\t1 clips\t1 target\n");
+  CHECK(contains(speed.err, " --input rgb+diff --head regression\n"));
+  const double per_second = 10 * synthetic_speed({SyntheticKind::speed, 0, 4, SyntheticSet::train, 1});
+  const Splits numbers = open_splits(out, {.val_fraction = 0, .head = Head::regression});
+  CHECK(numbers.train.classes == std::vector<std::string>{"speed"});
+  CHECK(numbers.train.samples.at(1).name == "train/speed/0001.frames");
+  CHECK(numbers.train.samples.at(1).targets.at(0) == doctest::Approx(per_second).epsilon(1e-5));
+  CHECK(numbers.test.samples.size() == 1);
+
+  // --force takes the lists of an earlier make away, and no other list.
+  REQUIRE(engine_data("make " + out + kSmall + kind + "pairs --force").code == 0);
+  CHECK_FALSE(fs::exists(out + "/train/speed"));
+  const Splits labels = open_splits(out, {.val_fraction = 0, .head = Head::multilabel});
+  CHECK(labels.train.samples.size() == 20);
+  for (const Sample& sample : labels.train.samples) CHECK(std::ranges::count(sample.targets, 1.0) == 2);
+  CHECK(labels.test.samples.at(7).name == "test/rings/0000.frames");
+  CHECK(labels.test.samples.at(7).targets.at(7) == 1);
+  REQUIRE(engine_data("make " + folder / "again" + kSmall + kind + "pairs --threads 3").code == 0);
+  CHECK(contents(folder / "again") == contents(out));
+  REQUIRE(engine_data("make " + out + kSmall + kind + "scenes --force").code == 0);
+  CHECK(contents(out).size() == 30);
+  write_text(out + "/test.txt", "mine\n");
+  check_refused(engine_data("make " + out + kSmall + "--force"), exit_code::kUsage, "test.txt is a list that was not");
+  CHECK(contents(out).size() == 31);
 }
 
 TEST_CASE("a size is width by height") {
@@ -179,6 +212,7 @@ TEST_CASE("mistakes on the command line are told in one line with the nearest na
   check_refused(engine_data(make + "--fraems=3"), exit_code::kUsage, "unknown flag --fraems; did you mean '--frames'?");
   check_refused(engine_data(make + "more"), exit_code::kUsage, "unexpected argument 'more'");
   check_refused(engine_data(make + "--kind scene"), exit_code::kUsage, "did you mean 'scenes'?");
+  check_refused(engine_data(make + "--kind x"), exit_code::kUsage, "(kinds: scenes, motion, speed, pairs)");
   check_refused(engine_data(make + "--train"), exit_code::kUsage, "--train");
   check_refused(engine_data(make + "--train many"), exit_code::kUsage, "many");
   CHECK(fs::is_empty(folder.path()));

@@ -53,6 +53,24 @@ TEST_CASE("cross entropy of logits of 10,000") {
     }
 }
 
+TEST_CASE("binary cross entropy of logits of 10,000, and of those that are nearly right") {
+  const double big = 9984, rest = std::exp(-20.0);
+  const Tensor x = Tensor::from<float>({9984, 9984, -9984, -9984, 20, -20}, {3, 2});
+  const Tensor targets = Tensor::from<float>({1, 0, 1, 0, 1, 0}, {3, 2});
+  for (const Device device : devices()) {
+    INFO(device);
+    const Tensor logits = x.to(device).detach();
+    logits.set_requires_grad();
+    const Tensor loss = binary_cross_entropy(logits, targets.to(device), Tensor::from<float>({3, 5}).to(device));
+    loss.backward();
+    CHECK(loss.item() == doctest::Approx((big + 3 * big) / 6).epsilon(1e-7));
+    const Tensor gradient = logits.grad().to(kCpu);
+    const std::vector<double> expected = {0, 1, -3, 0, -3 * rest / (1 + rest), rest / (1 + rest)};
+    for (size_t i = 0; i < expected.size(); ++i)
+      CHECK(gradient.values<float>()[i] == doctest::Approx(expected[i] / 6).epsilon(1e-6).scale(1e-12));
+  }
+}
+
 TEST_CASE("a row that is nearly right keeps the digits of its loss and gradient in f32") {
   const double others = 2 * std::exp(-20.0);
   for (const Device device : devices()) {

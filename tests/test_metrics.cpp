@@ -4,21 +4,22 @@
 #include <cmath>
 
 #include "engine/tensor.h"
+#include "train/head.h"
 #include "train/metrics.h"
 
 using engine::class_probabilities;
-using engine::Metrics;
+using engine::ClassMetrics;
 
 namespace {
 
 constexpr double kTight = 1e-12;
 
-void add(Metrics& metrics, std::array<float, 3> logits, int64_t label) { metrics.add(logits, label); }
+void add(ClassMetrics& metrics, std::array<float, 3> logits, int64_t label) { metrics.add(logits, label); }
 
 }  // namespace
 
 TEST_CASE("metrics: loss is the mean cross-entropy over samples") {
-  Metrics metrics(3);
+  ClassMetrics metrics(3);
   add(metrics, {0, 0, 0}, 1);               // ln 3
   add(metrics, {std::log(2.0f), 0, 0}, 0);  // ln 2
   add(metrics, {1e4f, -1e4f, 0}, 0);        // 0
@@ -29,7 +30,7 @@ TEST_CASE("metrics: loss is the mean cross-entropy over samples") {
 }
 
 TEST_CASE("metrics: accuracy, recall, precision and confusion of a case worked out by hand") {
-  Metrics metrics(3);
+  ClassMetrics metrics(3);
   add(metrics, {2, 1, 0}, 0);
   add(metrics, {2, 1, 0}, 0);
   add(metrics, {0, 1, 0}, 0);
@@ -46,14 +47,14 @@ TEST_CASE("metrics: accuracy, recall, precision and confusion of a case worked o
 }
 
 TEST_CASE("metrics: no samples is no number, not zero") {
-  const Metrics metrics(2);
+  const ClassMetrics metrics(2);
   CHECK(std::isnan(metrics.loss()));
   CHECK(std::isnan(metrics.accuracy()));
   CHECK(std::isnan(metrics.mean_recall()));
 }
 
 TEST_CASE("metrics: of equal logits the first counts, and wrong labels are refused") {
-  Metrics metrics(3);
+  ClassMetrics metrics(3);
   add(metrics, {1, 1, 1}, 0);
   CHECK(metrics.count(0, 0) == 1);
   CHECK_THROWS_AS(add(metrics, {1, 1, 1}, 3), engine::Error);
@@ -69,15 +70,15 @@ TEST_CASE("metrics: probabilities sum to one however large the logits") {
 }
 
 TEST_CASE("metrics: tables name every class and hold every count") {
-  Metrics metrics(2);
+  ClassMetrics metrics(2);
   metrics.add(std::array<float, 2>{1, 0}, 0);
   metrics.add(std::array<float, 2>{1, 0}, 1);
-  const std::string classes = class_table(metrics, {"left", "right"});
+  const std::string classes = output_table(metrics.result(), {"left", "right"});
   CHECK(classes ==
         "class  samples  recall  precision\n"
         "left         1   1.000      0.500\n"
         "right        1   0.000          -\n");
-  const std::string confusion = confusion_table(metrics, {"left", "right"});
+  const std::string confusion = confusion_table(metrics.result(), {"left", "right"});
   CHECK(confusion ==
         "label          0     1  (predicted)\n"
         "  0 left       1     0\n"

@@ -11,15 +11,14 @@ using namespace engine;
 namespace {
 
 EpochReport third_epoch() {
-  EpochReport report{
-      .epoch = 3, .train_loss = 0.41249, .seconds = 12.34, .clips_per_second = 50, .validation = Metrics(2)};
-  for (int i = 0; i < 3; ++i) report.validation.add(std::array<float, 2>{0, 0}, 0);
-  report.validation.add(std::array<float, 2>{0, 0}, 1);
-  return report;
+  ClassMetrics metrics(2);
+  for (int i = 0; i < 3; ++i) metrics.add(std::array<float, 2>{0, 0}, 0);
+  metrics.add(std::array<float, 2>{0, 0}, 1);
+  return {.epoch = 3, .train_loss = 0.41249, .seconds = 12.34, .clips_per_second = 50, .validation = metrics.result()};
 }
 
 EpochReport without_validation() {
-  return {.epoch = 1, .train_loss = std::numeric_limits<double>::quiet_NaN(), .validation = Metrics(2)};
+  return {.epoch = 1, .train_loss = std::numeric_limits<double>::quiet_NaN(), .validation = ClassMetrics(2).result()};
 }
 
 }  // namespace
@@ -44,7 +43,7 @@ TEST_CASE("report: the same as JSON and CSV, where no number is null or empty") 
 }
 
 TEST_CASE("report: the test's line and object") {
-  const Metrics metrics = third_epoch().validation;
+  const Evaluation metrics = third_epoch().validation;
   CHECK(test_line(metrics) == "Test accuracy: 0.750 (mean class recall 0.500)");
   const auto object = nlohmann::json::parse(metrics_json("test", metrics, {"a", "b\xff"}));
   CHECK(object.at("clips") == 4);

@@ -159,7 +159,7 @@ double largest_difference(SyntheticKind kind, int frame, int clips, size_t numbe
 
 }  // namespace
 
-TEST_CASE("each kind has ten classes in alphabetical order") {
+TEST_CASE("scenes and motion have ten classes in alphabetical order") {
   for (const SyntheticKind kind : kKinds) {
     const auto names = synthetic_classes(kind);
     CHECK(names.size() == kClasses);
@@ -309,4 +309,67 @@ TEST_CASE("motion: played backwards, left is right, up is down, grow is shrink")
   CHECK(reversed("grow", "shrink", &SyntheticPose::size) < limit);
   CHECK(reversed("clockwise", "counterclockwise", &SyntheticPose::angle) < limit);
   CHECK(reversed("left", "left", &SyntheticPose::x) > limit);
+}
+
+TEST_CASE("speed: the object goes straight, as far as the target says in widths of the picture, in any direction") {
+  constexpr int kClips = 300, kWidth = 96, kHeight = 64;
+  std::vector<double> speeds, directions;
+  for (uint32_t i = 0; i < kClips; ++i) {
+    const SyntheticId id{SyntheticKind::speed, 0, 5, SyntheticSet::test, i};
+    speeds.push_back((synthetic_speed(id) - 0.01) / 0.06);
+    for (int frame = 0; frame < 12; ++frame) {
+      const SyntheticPose a = synthetic_pose(id, kWidth, kHeight, frame);
+      const SyntheticPose b = synthetic_pose(id, kWidth, kHeight, frame + 1);
+      const double dx = step(a.x, b.x), dy = step(a.y, b.y) * kHeight / kWidth;
+      CHECK(std::hypot(dx, dy) == doctest::Approx(synthetic_speed(id)).epsilon(1e-9));
+      CHECK(a.size == b.size);
+      CHECK(a.angle == b.angle);
+      const double direction = std::atan2(dy, dx) / 6.283185307179586 + 0.5;
+      if (frame == 0) directions.push_back(direction);
+      CHECK(direction == doctest::Approx(directions.back()).epsilon(1e-6));
+    }
+  }
+  CHECK(distance_to_uniform(speeds) < 2.2 / std::sqrt(kClips));
+  CHECK(distance_to_uniform(directions) < 2.2 / std::sqrt(kClips));
+}
+
+TEST_CASE("pairs: the label and any other class, and both show") {
+  std::set<std::array<int, 2>> seen;
+  double bars = 0, others = 0, bars_clips = 0, others_clips = 0;
+  const int upright = label_of(SyntheticKind::pairs, "bars"), level = label_of(SyntheticKind::pairs, "blinds");
+  for (int label = 0; label < kClasses; ++label) {
+    for (uint32_t i = 0; i < 60; ++i) {
+      const SyntheticId id{SyntheticKind::pairs, label, 2, SyntheticSet::train, i};
+      const auto [first, second] = synthetic_pair(id);
+      CHECK(first < second);
+      CHECK((first == label || second == label));
+      CHECK(first >= 0);
+      CHECK(second < kClasses);
+      seen.insert({first, second});
+      if (second == level || i >= 20) continue;
+      const auto rgb = frame_of(id, 0);
+      const double contrast = std::log(change_along(rgb, 3, 0) / change_along(rgb, 0, 3));
+      (first == upright ? bars : others) += contrast;
+      ++(first == upright ? bars_clips : others_clips);
+    }
+  }
+  CHECK(seen.size() == kClasses * (kClasses - 1) / 2);
+  CHECK(bars / bars_clips > others / others_clips + 0.15);
+}
+
+TEST_CASE("speed and pairs: clips are pure functions of their identity, and differ") {
+  for (const SyntheticKind kind : {SyntheticKind::speed, SyntheticKind::pairs}) {
+    const int last = static_cast<int>(synthetic_classes(kind).size()) - 1;
+    std::set<std::string> frames;
+    for (const SyntheticSet set : {SyntheticSet::train, SyntheticSet::test})
+      for (const uint64_t seed : {0, 1})
+        for (uint32_t number = 0; number < 6; ++number) {
+          const SyntheticId id{kind, last, seed, set, number};
+          const auto rgb = frame_of(id, 3, 40, 16);
+          CHECK(frames.emplace(rgb.begin(), rgb.end()).second);
+          CHECK(rgb != frame_of(id, 4, 40, 16));
+          CHECK(frame_of(id, 3, 17, 50) == frame_of(id, 3, 17, 50));
+        }
+    CHECK_THROWS_AS(SyntheticClip({kind, last + 1, 0, SyntheticSet::train, 0}, 64, 64), Error);
+  }
 }

@@ -127,15 +127,15 @@ TEST_CASE("trainer: the training loss of an epoch is the mean over clips, not ba
   Loader validation(videos().train, calm);
   const FitResult result = fit(trainer, training, &validation, {.epochs = 1});
   REQUIRE(result.epochs.size() == 1);
-  CHECK(result.epochs[0].validation.samples() == 20);
-  CHECK(result.epochs[0].train_loss == doctest::Approx(result.epochs[0].validation.loss()).epsilon(1e-5));
+  CHECK(result.epochs[0].validation.samples == 20);
+  CHECK(result.epochs[0].train_loss == doctest::Approx(result.epochs[0].validation.loss).epsilon(1e-5));
 }
 
 TEST_CASE("trainer: steps whose gradients are not finite change nothing, and too many of them are an error") {
   const ModelFile file = description(2);
   Classifier classifier(file);
   TrainerOptions options = constant_rate(1e-2);
-  options.class_weights = Tensor::from({1.0f, std::numeric_limits<float>::quiet_NaN()});
+  options.objective.weights = Tensor::from({1.0f, std::numeric_limits<float>::quiet_NaN()});
   Trainer trainer(classifier, options);
   const Batch batch = noise_batch(file, 4);
   const std::string before = bytes_of(classifier);

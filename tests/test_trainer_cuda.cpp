@@ -10,8 +10,10 @@
 namespace engine::test {
 namespace {
 
-ModelFile description() {
+ModelFile description(Head head) {
   ModelFile file;
+  file.head = head;
+  if (head == Head::regression) file.targets = {{0.3, -50, 7}, {0.7, 20, 1.5}};
   file.model = "sora-cnn";
   file.model_options["dropout"] = "0.25";
   file.classes = {"bright", "dark", "grey"};
@@ -25,16 +27,20 @@ ModelFile description() {
   return file;
 }
 
-// Clips whose brightness says their class.
-Batch make_batch(int64_t number, int64_t clips) {
+// Clips whose brightness says their class, or their numbers: 1, 2, 3 for dark clips, larger ones for bright clips.
+Batch make_batch(int64_t number, int64_t clips, Head head = Head::classification) {
   Random random(11, static_cast<uint64_t>(number));
   Batch batch;
   batch.frames = Tensor::empty({clips, 3, 9, 8, 3}, DType::u8);
-  batch.labels = Tensor::empty({clips}, DType::i64);
+  const bool one = head == Head::classification;
+  batch.labels = one ? Tensor::empty({clips}, DType::i64) : Tensor::empty({clips, 3}, DType::f64);
   const int64_t size = 3 * 9 * 8 * 3;
   for (int64_t n = 0; n < clips; ++n) {
     const int64_t label = static_cast<int64_t>(random.below(3));
-    batch.labels.values<int64_t>()[static_cast<size_t>(n)] = label;
+    if (one) batch.labels.values<int64_t>()[static_cast<size_t>(n)] = label;
+    for (int64_t k = 0; !one && k < 3; ++k)
+      batch.labels.values<double>()[static_cast<size_t>(3 * n + k)] =
+          head == Head::multilabel ? (k <= label ? 1.0 : 0.0) : static_cast<double>((label + 1) * (k + 1));
     batch.items.push_back(n);
     for (int64_t i = 0; i < size; ++i)
       batch.frames.values<uint8_t>()[static_cast<size_t>(n * size + i)] =
@@ -50,7 +56,7 @@ struct Run {
 };
 
 // Seven steps, one of them with a smaller batch.
-Run train(Device device, DType compute = DType::f32, bool record = true) {
+Run train(Device device, DType compute = DType::f32, bool record = true, Head head = Head::classification) {
   TrainerOptions options;
   options.device = device;
   options.compute = compute;
@@ -59,11 +65,12 @@ Run train(Device device, DType compute = DType::f32, bool record = true) {
   options.schedule.peak = 2e-3;
   options.schedule.total_steps = 7;
   options.seed = 3;
-  Classifier classifier(description());
+  if (head == Head::multilabel) options.objective.weights = Tensor::from<float>({2, 0.5f, 3});
+  Classifier classifier(description(head));
   Trainer trainer(classifier, options);
   Run run;
   for (int64_t step = 0; step < 7; ++step)
-    run.losses.push_back(static_cast<float>(trainer.step(make_batch(step, step == 5 ? 2 : 3)).loss));
+    run.losses.push_back(static_cast<float>(trainer.step(make_batch(step, step == 5 ? 2 : 3, head)).loss));
   for (const NamedTensor& each : trainer.file().tensors) run.tensors.push_back({each.name, each.tensor.to(kCpu)});
   run.logits = Evaluator(classifier)(make_batch(9, 3).frames);
   return run;
@@ -116,6 +123,18 @@ TEST_CASE("CUDA: training follows the CPU's") {
     CHECK(half.losses[i] == doctest::Approx(cpu.losses[i]).epsilon(3e-2));
   }
   for (const NamedTensor& each : half.tensors) CHECK(each.tensor.dtype() == DType::f32);  // the masters
+}
+
+TEST_CASE("CUDA: heads for numbers and labels are recorded, too, and follow the CPU") {
+  if (!have_device()) return;
+  for (const Head head : {Head::regression, Head::multilabel}) {
+    INFO(name_of(head));
+    const Run recorded = train(kCuda, DType::f32, true, head), cpu = train(kCpu, DType::f32, true, head);
+    check_same_bits(recorded, train(kCuda, DType::f32, false, head));
+    CHECK(distance(recorded, cpu) < 1e-3);
+    for (size_t i = 0; i < cpu.losses.size(); ++i)
+      CHECK(recorded.losses[i] == doctest::Approx(cpu.losses[i]).epsilon(1e-4));
+  }
 }
 
 TEST_CASE("CUDA: an exception in recorded work leaves the device usable") {

@@ -1,11 +1,13 @@
 #include "train/checkpoint.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <set>
 
 #include "io/text.h"
+#include "train/head.h"
 
 namespace engine {
 namespace {
@@ -113,6 +115,33 @@ Preprocessing preprocessing_of(const Metadata& metadata) {
   return p;
 }
 
+json to_json(const Standardization& targets) { return {{"mean", targets.mean}, {"deviation", targets.deviation}}; }
+
+bool is_valid(const Standardization& targets, size_t count) {
+  return targets.mean.size() == count && targets.deviation.size() == count &&
+         std::ranges::all_of(targets.mean, [](double mean) { return std::isfinite(mean); }) &&
+         std::ranges::all_of(targets.deviation, [](double each) { return std::isfinite(each) && each > 0; });
+}
+
+// Exactly the fields of to_json(), no others, with `count` numbers each.
+Standardization standardization_of(const Metadata& metadata, size_t count) {
+  const json fields = metadata.parsed("targets");
+  Standardization targets;
+  try {
+    targets = {fields.at("mean"), fields.at("deviation")};
+  } catch (const json::exception&) {
+    metadata.bad("targets");
+  }
+  if (!is_valid(targets, count) || to_json(targets) != fields) metadata.bad("targets");
+  return targets;
+}
+
+Head head_of(const Metadata& metadata) {
+  for (const auto& [name, head] : kHeadNames)
+    if (name == metadata.text("head")) return head;
+  metadata.bad("head");
+}
+
 // The model's side and the file's side of every difference.
 struct Differences {
   std::vector<std::string> lines;
@@ -149,6 +178,7 @@ TensorFile to_tensor_file(const ModelFile& file) {
     result.metadata = {{"format", std::to_string(kFormat)},
                        {"producer", "engine"},
                        {"model", file.model},
+                       {"head", name_of(file.head)},
                        {"model_options", json(file.model_options).dump()},
                        {"classes", json(file.classes).dump()},
                        {"preprocessing", to_json(file.preprocessing).dump()},
@@ -156,6 +186,7 @@ TensorFile to_tensor_file(const ModelFile& file) {
                        {"step", std::to_string(file.step)},
                        {"best_metric", number_text(file.best_metric)},
                        {"seed", std::to_string(file.seed)}};
+    if (file.head == Head::regression) result.metadata["targets"] = to_json(file.targets).dump();
   } catch (const json::exception&) {
     throw Error("model file: a class name or an option is not UTF-8; rename it", exit_code::kCheckpoint);
   }
@@ -182,6 +213,8 @@ ModelFile to_model_file(const TensorFile& file, const std::string& where) {
   } catch (const json::exception&) {
     metadata.bad("classes");
   }
+  if (file.metadata.contains("head")) result.head = head_of(metadata);
+  if (result.head == Head::regression) result.targets = standardization_of(metadata, result.classes.size());
   result.preprocessing = preprocessing_of(metadata);
   result.epoch = metadata.number<int64_t>("epoch");
   result.step = metadata.number<int64_t>("step");

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "io/dataset.h"
 #include "io/safetensors.h"
 
 namespace engine {
@@ -24,10 +25,18 @@ struct Preprocessing {
   bool operator==(const Preprocessing&) const = default;
 };
 
+// How a regression's targets are standardised for training, one number each: (target - mean) / deviation.
+struct Standardization {
+  std::vector<double> mean, deviation;
+  bool operator==(const Standardization&) const = default;
+};
+
 struct ModelFile {
   std::string model;  // as make_model() knows it (layers/models/registry.h)
   std::map<std::string, std::string> model_options;
-  std::vector<std::string> classes;  // in the order of the logits; empty for a head that has none
+  Head head = Head::classification;
+  std::vector<std::string> classes;  // names of classes, targets or labels, in the order of the outputs
+  Standardization targets;           // of regression, in the order of classes; otherwise empty
   Preprocessing preprocessing;
   int64_t epoch = 0, step = 0;  // finished when it was saved
   double best_metric = 0;
@@ -35,12 +44,14 @@ struct ModelFile {
   std::vector<NamedTensor> tensors;  // parameters and buffers, under the module's names
 };
 
-// As metadata of a safetensors file: format, producer, model, epoch, step, best_metric and seed as plain text;
-// model_options, classes and preprocessing as JSON. No time, no path, no machine: equal content gives equal bytes.
+// As metadata of a safetensors file: format, producer, model, head, epoch, step, best_metric and seed as plain text;
+// model_options, classes, preprocessing and, of regression, targets as JSON. No time, no path, no machine: equal
+// content gives equal bytes.
 TensorFile to_tensor_file(const ModelFile& file);
 
-// The way back. Entries of metadata of other names are left alone. Throws Error (kCheckpoint) that begins with `where`
-// when an entry is missing or malformed, or when the format is not one that this version reads.
+// The way back. Entries of metadata of other names are left alone; a file without a head is a classifier. Throws Error
+// (kCheckpoint) that begins with `where` when an entry is missing or malformed, or when the format is not one that this
+// version reads.
 ModelFile to_model_file(const TensorFile& file, const std::string& where);
 
 // Throws Error: kStorage when writing fails, what was at `path` is then untouched; kCheckpoint when load_model() would

@@ -1,4 +1,5 @@
-// A network together with its class names and its preprocessing: what is trained, saved, loaded and applied.
+// A network together with its head, the names of its outputs and its preprocessing: what is trained, saved, loaded and
+// applied.
 #pragma once
 
 #include <memory>
@@ -25,7 +26,8 @@ class Classifier {
   // From a file. Throws as load_model() and load_into().
   static Classifier load(const std::string& path);
 
-  // u8 frames (N, frames_to_read, H, W, 3) on the network's device -> logits (N, classes).
+  // u8 frames (N, frames_to_read, H, W, 3) on the network's device -> logits (N, classes): one output per class, target
+  // or label.
   Tensor logits(const Tensor& frames) {
     return (*network_)(network_input(frames, description_.preprocessing, compute_));
   }

@@ -1,9 +1,12 @@
 #include "train/data_make.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <atomic>
 #include <cstdio>
 #include <exception>
+#include <fstream>
 #include <mutex>
 #include <string>
 #include <system_error>
@@ -22,6 +25,8 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr const char* kSetNames[] = {"train", "test"};
+constexpr const char* kLists[] = {"train.txt", "test.txt", "classes.txt"};
+constexpr std::string_view kMadeHere = "# made by engine_data\n";  // the first line of lists
 
 struct Job {
   SyntheticId id;
@@ -55,7 +60,7 @@ void throw_storage(const fs::path& path, const std::error_code& failure) {
 }
 
 bool is_class(const std::string& name) {
-  for (const SyntheticKind kind : {SyntheticKind::scenes, SyntheticKind::motion}) {
+  for (const SyntheticKind kind : {SyntheticKind::scenes, SyntheticKind::motion, SyntheticKind::speed}) {
     const auto names = synthetic_classes(kind);
     if (std::find(names.begin(), names.end(), name) != names.end()) return true;
   }
@@ -88,18 +93,34 @@ std::vector<fs::path> earlier_clips(const fs::path& set) {
   return clips;
 }
 
+// The lists of an earlier make; refuses as above.
+std::vector<fs::path> earlier_lists(const fs::path& out) {
+  std::vector<fs::path> lists;
+  for (const char* name : kLists) {
+    if (!fs::exists(out / name)) continue;
+    std::string start(kMadeHere.size(), '\0');
+    std::ifstream(out / name, std::ios::binary).read(start.data(), std::ssize(start));
+    if (start != kMadeHere)
+      refuse(concat((out / name).string(),
+                    " is a list that was not made by engine_data; move it away or choose another folder"));
+    lists.push_back(out / name);
+  }
+  return lists;
+}
+
 void clear_earlier(const fs::path& out) {
-  std::vector<fs::path> clips;
+  std::vector<fs::path> files = earlier_lists(out);
   for (const char* set : kSetNames) {
     const std::vector<fs::path> more = earlier_clips(out / set);
-    clips.insert(clips.end(), more.begin(), more.end());
+    files.insert(files.end(), more.begin(), more.end());
   }
   std::error_code failure;
-  for (const fs::path& clip : clips) {
-    fs::remove(clip, failure);
-    throw_storage(clip, failure);
+  for (const fs::path& file : files) {
+    fs::remove(file, failure);
+    throw_storage(file, failure);
   }
-  for (const fs::path& clip : clips) fs::remove(clip.parent_path(), failure);  // fails until it is empty
+  for (const fs::path& file : files)
+    if (file.parent_path() != out) fs::remove(file.parent_path(), failure);  // fails until it is empty
 }
 
 void prepare_folder(const DataMakeOptions& options) {
@@ -155,7 +176,33 @@ void make_clip(const DataMakeOptions& options, const Job& job) {
   writer.finish();
 }
 
+// What a list says of a clip.
+std::string labels_of(const DataMakeOptions& options, const SyntheticId& id) {
+  if (id.kind == SyntheticKind::speed) return fmt::format("{:.6f}", synthetic_speed(id) * options.fps);
+  const auto [first, second] = synthetic_pair(id);
+  const auto names = synthetic_classes(id.kind);
+  return fmt::format("{},{}", names[static_cast<size_t>(first)], names[static_cast<size_t>(second)]);
+}
+
+void write_lists(const DataMakeOptions& options) {
+  std::string lists[] = {std::string(kMadeHere), std::string(kMadeHere)}, classes(kMadeHere);
+  for (int i = 0; i < total_clips(options); ++i) {
+    const Job job = job_of(options, i);
+    lists[static_cast<size_t>(job.id.set)] +=
+        fmt::format("{} {}\n", fs::relative(job.path, options.out).generic_string(), labels_of(options, job.id));
+  }
+  for (const std::string_view name : synthetic_classes(options.kind)) classes += fmt::format("{}\n", name);
+  write_file_atomically((options.out / "train.txt").string(), lists[0]);
+  write_file_atomically((options.out / "test.txt").string(), lists[1]);
+  write_file_atomically((options.out / "classes.txt").string(), classes);
+}
+
 }  // namespace
+
+Head head_for(SyntheticKind kind) {
+  if (kind == SyntheticKind::speed) return Head::regression;
+  return kind == SyntheticKind::pairs ? Head::multilabel : Head::classification;
+}
 
 int make_data(const DataMakeOptions& options, const DataMakeProgress& progress) {
   check(options);
@@ -186,6 +233,7 @@ int make_data(const DataMakeOptions& options, const DataMakeProgress& progress) 
     work();
   }
   if (failure) std::rethrow_exception(failure);
+  if (done == total && head_for(options.kind) != Head::classification) write_lists(options);
   return done;
 }
 

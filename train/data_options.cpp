@@ -1,6 +1,7 @@
 #include "train/data_options.h"
 
 #include <algorithm>
+#include <functional>
 #include <numeric>
 
 #include "io/text.h"
@@ -23,6 +24,7 @@ Sampling sampling_named(const std::string& name) {
 SplitOptions split_options(const TrainOptions& options) {
   return {.val_fraction = options.val_fraction,
           .seed = static_cast<uint64_t>(options.seed),
+          .head = options.head,
           .train_list = options.train_list,
           .val_list = options.val_list,
           .test_list = options.test_list,
@@ -56,6 +58,17 @@ LoaderOptions evaluation_loader(const Preprocessing& preprocessing, int64_t work
           .shuffle = false,
           .on_bad = BadClip::leave_out,
           .source = {}};
+}
+
+void check_head(const TrainOptions& options) {
+  const auto refuse_with = [&](const char* flag, const char* advice) {
+    throw Error(concat(flag, " makes no sense with --head ", name_of(options.head), "; ", advice), exit_code::kUsage);
+  };
+  if (options.head != Head::classification && options.label_smoothing > 0)
+    refuse_with("--label-smoothing", "leave it out");
+  if (options.head != Head::regression) return;
+  if (options.class_weights == ClassWeights::automatic) refuse_with("--class-weights auto", "numbers have no classes");
+  if (!options.flip_swap.empty()) refuse_with("--flip-swap", "numbers have no classes");
 }
 
 std::vector<int64_t> mirrored_labels(const TrainOptions& options, const std::vector<std::string>& classes) {
@@ -94,11 +107,21 @@ LoaderOptions training_loader(const TrainOptions& options, const std::vector<std
 }
 
 Tensor balanced_class_weights(const Dataset& dataset) {
+  const bool multilabel = dataset.head == Head::multilabel;
   std::vector<double> counts(dataset.classes.size(), 0.0);
-  for (const Sample& sample : dataset.samples) ++counts[static_cast<size_t>(sample.label)];
-  const double fair = static_cast<double>(dataset.samples.size()) / static_cast<double>(counts.size());
+  for (const Sample& sample : dataset.samples)
+    if (multilabel)
+      std::ranges::transform(counts, sample.targets, counts.begin(), std::plus{});
+    else
+      ++counts[static_cast<size_t>(sample.label)];
+  const auto samples = static_cast<double>(dataset.samples.size());
+  const double fair = samples / static_cast<double>(counts.size());
   std::vector<float> weights;
-  for (const double count : counts) weights.push_back(count > 0 ? static_cast<float>(fair / count) : 0.0f);
+  for (const double count : counts)
+    if (multilabel)
+      weights.push_back(count > 0 && count < samples ? static_cast<float>((samples - count) / count) : 1.0f);
+    else
+      weights.push_back(count > 0 ? static_cast<float>(fair / count) : 0.0f);
   return Tensor::from(weights, {static_cast<int64_t>(weights.size())});
 }
 

@@ -17,14 +17,17 @@ Preprocessing preprocessing(const TrainOptions& options);
 ClipOptions clip_options(const Preprocessing& preprocessing);
 // In order, each clip once or, where it cannot be decoded, not at all.
 LoaderOptions evaluation_loader(const Preprocessing& preprocessing, int64_t workers);
+// Throws Error (kUsage) for options that make no sense with options.head.
+void check_head(const TrainOptions& options);
 // The label of a mirrored clip in place of each label, by options.flip_swap; empty where that is. Throws Error (kUsage)
 // when it does not name two of the classes, or without options.flip.
 std::vector<int64_t> mirrored_labels(const TrainOptions& options, const std::vector<std::string>& classes);
 // `classes` are those of the data. Throws as mirrored_labels().
 LoaderOptions training_loader(const TrainOptions& options, const std::vector<std::string>& classes);
 
-// Weights for the loss that make every class count the same: samples / (classes x samples of the class); classes
-// without samples get 0. (classes) f32; the mean over the samples is 1.
+// Weights for the loss, (classes) f32. classification: every class counts the same: samples / (classes x samples of the
+// class); classes without samples get 0; the mean over the samples is 1. multilabel: of the samples that have a label,
+// so that they count as much as those that do not: samples without / samples with; 1 where either is 0.
 Tensor balanced_class_weights(const Dataset& dataset);
 
 // The size of the pictures of the first clip that can be opened; 0 x 0 when none can.

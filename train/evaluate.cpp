@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "engine/autograd.h"
+#include "engine/ops.h"
 
 namespace engine {
 namespace {
@@ -36,21 +37,21 @@ Tensor Evaluator::operator()(const Tensor& frames) {
   return all.to(kCpu);
 }
 
-Metrics evaluate(Classifier& classifier, Loader& clips, const std::function<bool()>& proceed) {
-  const auto classes = static_cast<int64_t>(classifier.classes().size());
+Evaluation evaluate(Classifier& classifier, Loader& clips, const std::function<bool()>& proceed) {
   Evaluator evaluator(classifier);
-  Metrics metrics(classes);
+  const std::unique_ptr<Metrics> metrics = make_metrics(classifier.description());
   Batch batch;
   clips.start_epoch(0);
   while (clips.next(batch)) {
-    const Tensor logits = evaluator(batch.frames);
-    const std::span<const float> values = logits.values<float>();
-    const std::span<const int64_t> labels = batch.labels.values<int64_t>();
-    for (size_t i = 0; i < labels.size(); ++i)
-      metrics.add(values.subspan(i * static_cast<size_t>(classes), static_cast<size_t>(classes)), labels[i]);
+    const Tensor outputs = evaluator(batch.frames), targets = cast(batch.labels, DType::f64);
+    const std::span<const float> values = outputs.values<float>();
+    const std::span<const double> truths = targets.values<double>();
+    const size_t count = batch.items.size(), columns = values.size() / count, truth = truths.size() / count;
+    for (size_t i = 0; i < count; ++i)
+      metrics->add(values.subspan(i * columns, columns), truths.subspan(i * truth, truth));
     if (proceed && !proceed()) break;
   }
-  return metrics;
+  return metrics->result();
 }
 
 }  // namespace engine

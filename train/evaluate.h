@@ -19,8 +19,8 @@ class Evaluator {
   // The classifier must outlive the evaluator, and its parameters stay where they are; they may change.
   explicit Evaluator(Classifier& classifier) : classifier_(classifier) {}
 
-  // Logits of every clip of `frames` (N, frames_to_read, H, W, 3), u8, as f32 (N, classes) on the CPU; the same sizes
-  // in every call. The network goes into evaluation mode and back.
+  // The outputs for every clip of `frames` (N, frames_to_read, H, W, 3), u8, as f32 (N, outputs) on the CPU; the same
+  // sizes in every call. The network goes into evaluation mode and back.
   Tensor operator()(const Tensor& frames);
   Classifier& classifier() const { return classifier_; }
 
@@ -36,6 +36,6 @@ class Evaluator {
 
 // Over all clips that the loader gives: one made with evaluation_loader() (train/data_options.h) leaves out those that
 // cannot be decoded. `proceed` is asked after each batch; false ends the evaluation early.
-Metrics evaluate(Classifier& classifier, Loader& clips, const std::function<bool()>& proceed = {});
+Evaluation evaluate(Classifier& classifier, Loader& clips, const std::function<bool()>& proceed = {});
 
 }  // namespace engine

@@ -4,9 +4,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "engine/tensor.h"
+#include "train/head.h"
+#include "train/label_metrics.h"
+#include "train/regression_metrics.h"
 
 namespace engine {
 namespace {
@@ -17,8 +19,6 @@ double ratio(int64_t part, int64_t whole) {
   return whole > 0 ? static_cast<double>(part) / static_cast<double>(whole) : kNone;
 }
 
-std::string figure(double value) { return std::isnan(value) ? "-" : fmt::format("{:.3f}", value); }
-
 size_t widest(const std::vector<std::string>& names, size_t least) {
   for (const auto& name : names) least = std::max(least, name.size());
   return least;
@@ -26,16 +26,24 @@ size_t widest(const std::vector<std::string>& names, size_t least) {
 
 }  // namespace
 
-std::vector<double> class_probabilities(std::span<const float> logits) {
-  const double largest = *std::max_element(logits.begin(), logits.end());
-  std::vector<double> result;
-  double sum = 0;
-  for (const float logit : logits) sum += result.emplace_back(std::exp(logit - largest));
-  for (double& value : result) value /= sum;
-  return result;
+std::string to_text(const Figure& figure) {
+  if (std::isnan(figure.value)) return "-";
+  if (figure.kind == Figure::Kind::count) return fmt::format("{:.0f}", figure.value);
+  return figure.kind == Figure::Kind::quantity ? fmt::format("{:.4g}", figure.value)
+                                               : fmt::format("{:.3f}", figure.value);
 }
 
-void Metrics::add(std::span<const float> logits, int64_t label) {
+std::unique_ptr<Metrics> make_metrics(const ModelFile& model) {
+  if (model.head == Head::regression) return std::make_unique<RegressionMetrics>(model.targets);
+  if (model.head == Head::multilabel) return std::make_unique<LabelMetrics>(model.classes.size());
+  return std::make_unique<ClassMetrics>(std::ssize(model.classes));
+}
+
+void ClassMetrics::add(std::span<const float> outputs, std::span<const double> targets) {
+  add(outputs, static_cast<int64_t>(targets[0]));
+}
+
+void ClassMetrics::add(std::span<const float> logits, int64_t label) {
   ENGINE_CHECK(static_cast<int64_t>(logits.size()) == classes_, "metrics: ", logits.size(), " logits for ", classes_,
                " classes");
   ENGINE_CHECK(label >= 0 && label < classes_, "metrics: label ", label, " of ", classes_, " classes");
@@ -47,66 +55,96 @@ void Metrics::add(std::span<const float> logits, int64_t label) {
   ++samples_;
 }
 
-int64_t Metrics::count(int64_t truth, int64_t prediction) const {
+int64_t ClassMetrics::count(int64_t truth, int64_t prediction) const {
   return confusion_[static_cast<size_t>(truth * classes_ + prediction)];
 }
 
-int64_t Metrics::labelled(int64_t truth) const {
+int64_t ClassMetrics::labelled(int64_t truth) const {
   int64_t sum = 0;
   for (int64_t prediction = 0; prediction < classes_; ++prediction) sum += count(truth, prediction);
   return sum;
 }
 
-int64_t Metrics::predicted(int64_t prediction) const {
+int64_t ClassMetrics::predicted(int64_t prediction) const {
   int64_t sum = 0;
   for (int64_t truth = 0; truth < classes_; ++truth) sum += count(truth, prediction);
   return sum;
 }
 
-double Metrics::loss() const { return samples_ > 0 ? loss_sum_ / static_cast<double>(samples_) : kNone; }
+double ClassMetrics::loss() const { return samples_ > 0 ? loss_sum_ / static_cast<double>(samples_) : kNone; }
 
-double Metrics::accuracy() const {
+double ClassMetrics::accuracy() const {
   int64_t right = 0;
   for (int64_t label = 0; label < classes_; ++label) right += count(label, label);
   return ratio(right, samples_);
 }
 
-double Metrics::recall(int64_t truth) const { return ratio(count(truth, truth), labelled(truth)); }
+double ClassMetrics::recall(int64_t truth) const { return ratio(count(truth, truth), labelled(truth)); }
 
-double Metrics::precision(int64_t prediction) const {
+double ClassMetrics::precision(int64_t prediction) const {
   return ratio(count(prediction, prediction), predicted(prediction));
 }
 
-double Metrics::mean_recall() const {
-  double sum = 0;
-  int64_t present = 0;
-  for (int64_t label = 0; label < classes_; ++label) {
-    if (labelled(label) == 0) continue;
-    sum += recall(label);
-    ++present;
-  }
-  return present > 0 ? sum / static_cast<double>(present) : kNone;
+double ClassMetrics::mean_recall() const {
+  std::vector<double> recalls;
+  for (int64_t label = 0; label < classes_; ++label) recalls.push_back(recall(label));
+  return mean_of_numbers(recalls);
 }
 
-std::string class_table(const Metrics& metrics, const std::vector<std::string>& names) {
-  const size_t width = widest(names, 5);
-  std::string text = fmt::format("{:<{}}  {:>7}  {:>6}  {:>9}\n", "class", width, "samples", "recall", "precision");
-  for (int64_t label = 0; label < metrics.classes(); ++label)
-    text += fmt::format("{:<{}}  {:>7}  {:>6}  {:>9}\n", names[static_cast<size_t>(label)], width,
-                        metrics.labelled(label), figure(metrics.recall(label)), figure(metrics.precision(label)));
+Evaluation ClassMetrics::result() const {
+  Evaluation result{.samples = samples_, .loss = loss()};
+  result.figures = {{"accuracy", "accuracy", accuracy()}, {"mean_class_recall", "mean class recall", mean_recall()}};
+  for (int64_t label = 0; label < classes_; ++label) {
+    result.outputs.push_back({{"clips", "samples", static_cast<double>(labelled(label)), Figure::Kind::count},
+                              {"recall", "recall", recall(label)},
+                              {"precision", "precision", precision(label)}});
+    auto& row = result.confusion.emplace_back();
+    for (int64_t column = 0; column < classes_; ++column) row.push_back(count(label, column));
+  }
+  return result;
+}
+
+double mean_of_numbers(std::span<const double> values) {
+  double sum = 0;
+  int64_t count = 0;
+  for (const double value : values) {
+    if (std::isnan(value)) continue;
+    sum += value;
+    ++count;
+  }
+  return count > 0 ? sum / static_cast<double>(count) : kNone;
+}
+
+std::string output_table(const Evaluation& evaluation, const std::vector<std::string>& names) {
+  const std::string title = output_word(evaluation.head);
+  const size_t width = widest(names, title.size());
+  std::string text = fmt::format("{:<{}}", title, width);
+  std::vector<size_t> widths;
+  for (size_t column = 0; column < evaluation.outputs[0].size(); ++column) {
+    std::vector<std::string> cells;
+    for (const auto& figures : evaluation.outputs) cells.push_back(to_text(figures[column]));
+    const std::string& heading = evaluation.outputs[0][column].title;
+    widths.push_back(widest(cells, heading.size()));
+    text += fmt::format("  {:>{}}", heading, widths.back());
+  }
+  text += '\n';
+  for (size_t output = 0; output < names.size(); ++output) {
+    text += fmt::format("{:<{}}", names[output], width);
+    for (size_t column = 0; column < widths.size(); ++column)
+      text += fmt::format("  {:>{}}", to_text(evaluation.outputs[output][column]), widths[column]);
+    text += '\n';
+  }
   return text;
 }
 
-std::string confusion_table(const Metrics& metrics, const std::vector<std::string>& names) {
+std::string confusion_table(const Evaluation& evaluation, const std::vector<std::string>& names) {
   const size_t width = widest(names, 5) + 4;
-  const auto head = [&](int64_t label) { return fmt::format("{:>3} {}", label, names[static_cast<size_t>(label)]); };
   std::string text = fmt::format("{:<{}} ", "label", width);
-  for (int64_t column = 0; column < metrics.classes(); ++column) text += fmt::format("{:>6}", column);
+  for (size_t column = 0; column < names.size(); ++column) text += fmt::format("{:>6}", column);
   text += "  (predicted)\n";
-  for (int64_t row = 0; row < metrics.classes(); ++row) {
-    text += fmt::format("{:<{}} ", head(row), width);
-    for (int64_t column = 0; column < metrics.classes(); ++column)
-      text += fmt::format("{:>6}", metrics.count(row, column));
+  for (size_t row = 0; row < names.size(); ++row) {
+    text += fmt::format("{:<{}} ", fmt::format("{:>3} {}", row, names[row]), width);
+    for (const int64_t count : evaluation.confusion[row]) text += fmt::format("{:>6}", count);
     text += "\n";
   }
   return text;

@@ -1,23 +1,63 @@
-// What an evaluation reports of a classifier.
+// What an evaluation reports of a model.
 #pragma once
 
 #include <cstdint>
+#include <limits>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "train/checkpoint.h"
+
 namespace engine {
 
-// Softmax of one row of logits, computed in double precision.
-std::vector<double> class_probabilities(std::span<const float> logits);
+struct Figure {
+  enum class Kind { fraction, count, quantity };  // a quantity is in the units of the data
+
+  std::string key;    // in JSON and CSV: "mean_class_recall"
+  std::string title;  // in lines and tables: "mean class recall"
+  double value = 0;   // NaN: not defined for these samples
+  Kind kind = Kind::fraction;
+};
+// Three decimals, or four digits of a quantity; "-" for NaN.
+std::string to_text(const Figure& figure);
+
+// What an evaluation found, in the terms of the head.
+struct Evaluation {
+  Head head = Head::classification;
+  int64_t samples = 0;
+  // Mean over the samples of the objective, without weights and label smoothing; NaN when there are none.
+  double loss = std::numeric_limits<double>::quiet_NaN();
+  std::vector<Figure> figures{};                  // of all samples; the higher the first one, the better
+  std::vector<std::vector<Figure>> outputs{};     // of each class, target or label: alike in all of them
+  std::vector<std::vector<int64_t>> confusion{};  // classification: row: label, column: prediction
+
+  double score() const { return figures.front().value; }
+};
 
 // Sums over samples; every figure is exact whatever the batches were.
 class Metrics {
  public:
-  explicit Metrics(int64_t classes) : classes_(classes), confusion_(static_cast<size_t>(classes * classes)) {}
+  virtual ~Metrics() = default;
+  // One sample: the network's outputs for it, and its label or its targets.
+  virtual void add(std::span<const float> outputs, std::span<const double> targets) = 0;
+  virtual Evaluation result() const = 0;
+};
+
+// Those of the model's head: ClassMetrics, RegressionMetrics (train/regression_metrics.h) or LabelMetrics
+// (train/label_metrics.h).
+std::unique_ptr<Metrics> make_metrics(const ModelFile& model);
+
+// accuracy and mean_class_recall; of each class clips, recall, precision.
+class ClassMetrics : public Metrics {
+ public:
+  explicit ClassMetrics(int64_t classes) : classes_(classes), confusion_(static_cast<size_t>(classes * classes)) {}
 
   // One sample: its logits, one per class, and its label. The prediction is the first of the largest logits.
   void add(std::span<const float> logits, int64_t label);
+  void add(std::span<const float> outputs, std::span<const double> targets) override;
+  Evaluation result() const override;
 
   int64_t classes() const { return classes_; }
   int64_t samples() const { return samples_; }
@@ -40,9 +80,12 @@ class Metrics {
   std::vector<int64_t> confusion_;  // row: label, column: prediction
 };
 
-// Samples, recall and precision of every class, one line each.
-std::string class_table(const Metrics& metrics, const std::vector<std::string>& names);
+// The mean of the values that are numbers; NaN when none is.
+double mean_of_numbers(std::span<const double> values);
+
+// The figures of every class, target or label, one line each.
+std::string output_table(const Evaluation& evaluation, const std::vector<std::string>& names);
 // Rows: labels; columns: predictions. Columns are numbered where there is no room for names.
-std::string confusion_table(const Metrics& metrics, const std::vector<std::string>& names);
+std::string confusion_table(const Evaluation& evaluation, const std::vector<std::string>& names);
 
 }  // namespace engine

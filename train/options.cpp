@@ -76,7 +76,7 @@ void declare_data(OptionTable& table, TrainOptions& o) {
   table.text({"train", "data.train", "LIST", "List of training clips, instead of what is found in DATA"}, o.train_list);
   table.text({"val", "data.val", "LIST", "List of validation clips"}, o.val_list);
   table.text({"test", "data.test", "LIST", "List of test clips"}, o.test_list);
-  table.text({"classes", "data.classes", "FILE", "Class names, one a line, in the order of the labels"},
+  table.text({"classes", "data.classes", "FILE", "Names of classes, targets or labels, one a line, in their order"},
              o.classes_file);
   table.number({"val-fraction", "data.val_fraction", "X",
                 "Part of the training clips to validate on where DATA has no "
@@ -130,6 +130,8 @@ void declare_augmentation(OptionTable& table, TrainOptions& o) {
 void declare_model(OptionTable& table, TrainOptions& o) {
   table.group("Model");
   table.choice({"model", "model.name", "NAME", "The network"}, o.model, words(layers::model_names()));
+  table.choice({"head", "model.head", "NAME", "What is learnt of a clip: its class, numbers, or several labels"},
+               o.head, kHeadNames);
   table.number({"dropout", "model.dropout", "X", "Probability of leaving a feature out before the last layer"},
                o.dropout, {.low = 0, .high = 0.95});
 }
@@ -159,10 +161,11 @@ void declare_optimization(OptionTable& table, TrainOptions& o) {
                o.drop_factor, part);
   table.number({"clip-norm", "optim.clip_norm", "X", "Scale gradients down to this norm; 0: never"}, o.clip_norm,
                {.low = 0, .high = kLargestCount});
-  table.number({"label-smoothing", "optim.label_smoothing", "X", "Part of the target shared by all classes"},
+  table.number({"label-smoothing", "optim.label_smoothing", "X", "Part of a class's target shared by all classes"},
                o.label_smoothing, {.low = 0, .high = 0.9});
-  table.choice({"class-weights", "optim.class_weights", "HOW", "auto: rare classes count for more in the loss"},
-               o.class_weights, {{"none", ClassWeights::none}, {"auto", ClassWeights::automatic}});
+  table.choice(
+      {"class-weights", "optim.class_weights", "HOW", "auto: rare classes or labels count for more in the loss"},
+      o.class_weights, {{"none", ClassWeights::none}, {"auto", ClassWeights::automatic}});
 }
 
 void declare_run(OptionTable& table, TrainOptions& o) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "io/frame_source.h"
+#include "train/head.h"
 #include "train/optimizer.h"
 #include "train/option_table.h"
 #include "train/progress.h"
@@ -54,6 +55,7 @@ struct TrainOptions {
 
   // Model
   std::string model = "sora-cnn";
+  Head head = Head::classification;
   double dropout = 0.0;
 
   // Optimization

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <numeric>
@@ -50,30 +51,62 @@ size_t widest(const std::string& title, const std::vector<std::string>& texts) {
   return width;
 }
 
-// Columns: file, class, probability.
+// What is told of a video: outputs of the network, by number. All targets, or the labels over the threshold, or the
+// `top` most probable classes.
+std::vector<size_t> told(Head head, const std::vector<double>& values, size_t top) {
+  std::vector<size_t> order = top_classes(values, head == Head::classification ? top : values.size());
+  if (head == Head::regression) std::ranges::sort(order);
+  if (head == Head::multilabel) std::erase_if(order, [&](size_t i) { return !(values[i] > kLabelThreshold); });
+  return order;
+}
+
+// Columns: file, class, probability; or target, value; or label, probability.
 class Table {
  public:
-  Table(const std::vector<std::string>& files, const std::vector<std::string>& classes)
-      : file_width_(widest("file", files)), class_width_(widest("class", classes)) {}
-  void header() const { row("file", "class", "probability"); }
-  void row(const std::string& file, const std::string& name, const std::string& probability) const {
-    print_out(
-        fmt::format("{:<{}}  {:<{}}  {}\n", escaped(file), file_width_, escaped(name), class_width_, probability));
+  Table(const std::vector<std::string>& files, const ModelFile& model)
+      : model_(model),
+        title_(output_word(model.head)),
+        file_width_(widest("file", files)),
+        name_width_(widest(title_, model.classes)) {}
+  void header() const { row("file", title_, model_.head == Head::regression ? "value" : "probability"); }
+  void rows(const Prediction& prediction, size_t top) const {
+    const std::vector<size_t> outputs = told(model_.head, prediction.values, top);
+    if (outputs.empty()) row(prediction.file, "-", "-");
+    for (const size_t i : outputs) {
+      const double value = prediction.values[i];
+      row(prediction.file, model_.classes[i],
+          model_.head == Head::regression ? fmt::format("{:.6g}", value) : fmt::format("{:.4f}", value));
+    }
   }
 
  private:
-  size_t file_width_, class_width_;
+  void row(const std::string& file, const std::string& name, const std::string& value) const {
+    print_out(fmt::format("{:<{}}  {:<{}}  {}\n", escaped(file), file_width_, escaped(name), name_width_, value));
+  }
+
+  const ModelFile& model_;
+  std::string title_;
+  size_t file_width_, name_width_;
 };
 
-void print_object(const Prediction& prediction, const std::vector<std::string>& classes, size_t top) {
-  nlohmann::ordered_json ranked = nlohmann::ordered_json::array();
-  for (const size_t label : top_classes(prediction.probabilities, top))
-    ranked.push_back({{"class", classes[label]}, {"probability", prediction.probabilities[label]}});
-  const nlohmann::ordered_json object = {{"file", prediction.file},
-                                         {"class", ranked[0]["class"]},
-                                         {"probability", ranked[0]["probability"]},
-                                         {"top", ranked}};
-  print_out(object.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
+void print_object(const Prediction& prediction, const ModelFile& model, size_t top) {
+  using nlohmann::ordered_json;
+  ordered_json object = {{"file", prediction.file}}, values = ordered_json::object(), names = ordered_json::array();
+  for (size_t i = 0; i < model.classes.size(); ++i) values[model.classes[i]] = prediction.values[i];
+  for (const size_t i : told(model.head, prediction.values, top))
+    names.push_back(model.head == Head::classification
+                        ? ordered_json{{"class", model.classes[i]}, {"probability", prediction.values[i]}}
+                        : ordered_json(model.classes[i]));
+  if (model.head == Head::classification) {
+    object.update(names[0]);
+    object["top"] = names;
+  } else if (model.head == Head::regression) {
+    object["targets"] = values;
+  } else {
+    object["labels"] = names;
+    object["probabilities"] = values;
+  }
+  print_out(object.dump(-1, ' ', false, ordered_json::error_handler_t::replace) + "\n");
 }
 
 const Dataset& chosen_part(const Splits& splits, const std::string& split, std::string& name) {
@@ -94,8 +127,9 @@ std::string listed(const std::vector<std::string>& names) {
 
 void check_classes(const Classifier& classifier, const Dataset& data, const std::string& model) {
   if (classifier.classes() == data.classes) return;
-  throw Error(concat("checkpoint '", model, "' knows the classes ", listed(classifier.classes()), ", the data have ",
-                     listed(data.classes), "; use data with the same classes"),
+  const std::string what = output_word(data.head, true);
+  throw Error(concat("checkpoint '", model, "' knows the ", what, " ", listed(classifier.classes()), ", the data have ",
+                     listed(data.classes), "; use data with the same ", what),
               exit_code::kCheckpoint);
 }
 
@@ -126,7 +160,7 @@ Prediction classify(Evaluator& evaluator, const std::string& file) {
   const ClipPlan plan = plan_clip(source->frame_count(), source->size(), options, nullptr);
   const Tensor frames = Tensor::empty({1, options.frames, options.height, options.width, 3}, DType::u8);
   read_clip(*source, plan, frames.values<uint8_t>());
-  return {file, class_probabilities(evaluator(frames).values<float>())};
+  return {file, predictions(evaluator.classifier().description(), evaluator(frames).values<float>())};
 }
 
 std::vector<size_t> top_classes(const std::vector<double>& probabilities, size_t count) {
@@ -139,6 +173,11 @@ std::vector<size_t> top_classes(const std::vector<double>& probabilities, size_t
 
 int classify_files(const ClassifyOptions& options) {
   Classifier classifier = load(options);
+  const ModelFile& model = classifier.description();
+  if (options.top != 1 && model.head != Head::classification)
+    throw Error(
+        concat("--top is for classes, and the head of ", options.model, " is ", name_of(model.head), "; leave it out"),
+        exit_code::kUsage);
   Evaluator evaluator(classifier);
   int code = exit_code::kOk;
   const auto guarded = [&](const auto& work) {
@@ -153,15 +192,12 @@ int classify_files(const ClassifyOptions& options) {
   for (const std::string& path : options.paths)
     guarded([&] { std::ranges::copy(videos_at(path), std::back_inserter(files)); });
   const auto top = static_cast<size_t>(options.top);
-  const std::vector<std::string>& classes = classifier.classes();
-  const Table table(files, classes);
+  const Table table(files, model);
   if (!options.json && !files.empty()) table.header();
   for (const std::string& file : files) {
     guarded([&] {
       const Prediction prediction = classify(evaluator, file);
-      if (options.json) return print_object(prediction, classes, top);
-      for (const size_t label : top_classes(prediction.probabilities, top))
-        table.row(file, classes[label], fmt::format("{:.4f}", prediction.probabilities[label]));
+      options.json ? print_object(prediction, model, top) : table.rows(prediction, top);
     });
   }
   return code;
@@ -172,20 +208,27 @@ int evaluate_data(const EvaluateOptions& options) {
   SplitOptions split;
   split.val_fraction = options.val_fraction;
   split.seed = classifier.description().seed;
+  split.head = classifier.description().head;
   const Splits splits = open_splits(options.data, split);
   std::string name;
   const Dataset& part = chosen_part(splits, options.split, name);
   check_classes(classifier, part, options.model);
   Loader clips(part, evaluation_loader(classifier.description().preprocessing, options.workers));
-  const Metrics metrics = evaluate(classifier, clips);
+  const Evaluation evaluation = evaluate(classifier, clips);
   print_err(left_out_clips(clips.stats(), part));
   if (options.json) {
-    print_out(metrics_json(name, metrics, classifier.classes()) + "\n");
+    print_out(metrics_json(name, evaluation, classifier.classes()) + "\n");
     return exit_code::kOk;
   }
-  print_out(fmt::format("{} clips: {}\nloss: {:.4f}\naccuracy: {:.4f}\nmean class recall: {:.4f}\n\n{}\n{}", name,
-                        metrics.samples(), metrics.loss(), metrics.accuracy(), metrics.mean_recall(),
-                        class_table(metrics, classifier.classes()), confusion_table(metrics, classifier.classes())));
+  std::string text = fmt::format("{} clips: {}\nloss: {:.4f}\n", name, evaluation.samples, evaluation.loss);
+  for (const Figure& each : evaluation.figures)
+    text += std::isnan(each.value)                ? fmt::format("{}: -\n", each.title)
+            : each.kind == Figure::Kind::quantity ? fmt::format("{}: {:.6g}\n", each.title, each.value)
+                                                  : fmt::format("{}: {:.4f}\n", each.title, each.value);
+  text += fmt::format("\n{}", output_table(evaluation, classifier.classes()));
+  if (evaluation.head == Head::classification)
+    text += fmt::format("\n{}", confusion_table(evaluation, classifier.classes()));
+  print_out(text);
   return exit_code::kOk;
 }
 

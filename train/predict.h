@@ -12,7 +12,7 @@ namespace engine {
 
 struct Prediction {
   std::string file;
-  std::vector<double> probabilities;  // one per class
+  std::vector<double> values;  // what predictions() (train/head.h) says: one per class, target or label
 };
 
 // The videos that `path` stands for: itself when it is a file or a folder of images, else every video in the folder and
@@ -29,13 +29,14 @@ std::vector<size_t> top_classes(const std::vector<double>& probabilities, size_t
 struct ClassifyOptions {
   std::string model;
   std::vector<std::string> paths;
-  int64_t top = 1;
+  int64_t top = 1;  // of classes
   bool json = false;
   DeviceChoice device = DeviceChoice::automatic;
   Precision precision = Precision::automatic;
 };
-// Prints a table, or one JSON object per video, on stdout. What cannot be read is told on stderr; the others go on.
-// Returns kOk or the code of the first error.
+// Prints a table, or one JSON object per video, on stdout: the most probable classes, the numbers in the units of the
+// data, or the labels whose probability is over kLabelThreshold ("-" where there is none). What cannot be read is told
+// on stderr; the others go on. Returns kOk or the code of the first error.
 int classify_files(const ClassifyOptions& options);
 
 struct EvaluateOptions {
@@ -46,8 +47,9 @@ struct EvaluateOptions {
   DeviceChoice device = DeviceChoice::automatic;
   Precision precision = Precision::automatic;
 };
-// Prints loss, accuracy, mean class recall, the classes' figures and the confusion matrix on stdout. Throws Error
-// (kCheckpoint) when the classes of the data are not those of the model.
+// Prints the loss, the figures of the model's head (train/metrics.h), those of its classes, targets or labels, and the
+// confusion matrix of classes on stdout. Throws Error (kCheckpoint) when the names of the data are not those of the
+// model.
 int evaluate_data(const EvaluateOptions& options);
 
 }  // namespace engine

@@ -3,10 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <span>
 
 #include "train/chart.h"
+#include "train/head.h"
 
 namespace engine {
 namespace {
@@ -23,77 +26,92 @@ std::string dump(const ordered_json& object) {
   return object.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
 }
 
+// JSON has integers for what is counted.
+void add(ordered_json& object, const std::vector<Figure>& figures) {
+  for (const Figure& each : figures)
+    object[each.key] =
+        each.kind == Figure::Kind::count ? ordered_json(std::llround(each.value)) : json_number(each.value);
+}
+
+std::string capitalized(std::string text) {
+  text[0] = static_cast<char>(std::toupper(static_cast<unsigned char>(text[0])));
+  return text;
+}
+
 }  // namespace
 
 std::string epoch_line(const EpochReport& report, int64_t epochs) {
-  const Metrics& validation = report.validation;
-  return fmt::format("Epoch {}/{} train loss {} val loss {} Accuracy: {} mean class recall {} time {:.1f} s",
-                     report.epoch, epochs, figure(report.train_loss), figure(validation.loss()),
-                     figure(validation.accuracy()), figure(validation.mean_recall()), report.seconds);
+  std::string figures;
+  for (const Figure& each : report.validation.figures)
+    figures += figures.empty() ? fmt::format("{}: {}", capitalized(each.title), to_text(each))
+                               : fmt::format(" {} {}", each.title, to_text(each));
+  return fmt::format("Epoch {}/{} train loss {} val loss {} {} time {:.1f} s", report.epoch, epochs,
+                     figure(report.train_loss), figure(report.validation.loss), figures, report.seconds);
 }
 
 std::string epoch_json(const EpochReport& report) {
-  return dump({{"kind", "epoch"},
-               {"epoch", report.epoch},
-               {"train_loss", json_number(report.train_loss)},
-               {"val_loss", json_number(report.validation.loss())},
-               {"accuracy", json_number(report.validation.accuracy())},
-               {"mean_class_recall", json_number(report.validation.mean_recall())},
-               {"seconds", json_number(report.seconds)},
-               {"clips_per_second", json_number(report.clips_per_second)},
-               {"best", report.best}});
+  ordered_json object = {{"kind", "epoch"},
+                         {"epoch", report.epoch},
+                         {"train_loss", json_number(report.train_loss)},
+                         {"val_loss", json_number(report.validation.loss)}};
+  add(object, report.validation.figures);
+  object.update({{"seconds", json_number(report.seconds)},
+                 {"clips_per_second", json_number(report.clips_per_second)},
+                 {"best", report.best}});
+  return dump(object);
 }
 
-std::string test_line(const Metrics& metrics) {
-  return fmt::format("Test accuracy: {} (mean class recall {})", figure(metrics.accuracy()),
-                     figure(metrics.mean_recall()));
+std::string test_line(const Evaluation& evaluation) {
+  std::string rest;
+  for (const Figure& each : std::span(evaluation.figures).subspan(1))
+    rest += fmt::format("{}{} {}", rest.empty() ? "" : ", ", each.title, to_text(each));
+  const Figure& first = evaluation.figures.front();
+  return fmt::format("Test {}: {} ({})", first.title, to_text(first), rest);
 }
 
-std::string metrics_json(const std::string& kind, const Metrics& metrics, const std::vector<std::string>& classes) {
-  ordered_json per_class = ordered_json::array(), confusion = ordered_json::array();
-  for (int64_t label = 0; label < metrics.classes(); ++label) {
-    per_class.push_back({{"name", classes[static_cast<size_t>(label)]},
-                         {"clips", metrics.labelled(label)},
-                         {"recall", json_number(metrics.recall(label))},
-                         {"precision", json_number(metrics.precision(label))}});
-    ordered_json row = ordered_json::array();
-    for (int64_t column = 0; column < metrics.classes(); ++column) row.push_back(metrics.count(label, column));
-    confusion.push_back(row);
+std::string metrics_json(const std::string& kind, const Evaluation& evaluation, const std::vector<std::string>& names) {
+  ordered_json object = {{"kind", kind}, {"clips", evaluation.samples}, {"loss", json_number(evaluation.loss)}};
+  add(object, evaluation.figures);
+  ordered_json outputs = ordered_json::array();
+  for (size_t i = 0; i < names.size(); ++i) {
+    outputs.push_back({{"name", names[i]}});
+    add(outputs.back(), evaluation.outputs[i]);
   }
-  return dump({{"kind", kind},
-               {"clips", metrics.samples()},
-               {"loss", json_number(metrics.loss())},
-               {"accuracy", json_number(metrics.accuracy())},
-               {"mean_class_recall", json_number(metrics.mean_recall())},
-               {"classes", per_class},
-               {"confusion", confusion}});
+  object[output_word(evaluation.head, true)] = outputs;
+  if (evaluation.head == Head::classification) object["confusion"] = evaluation.confusion;
+  return dump(object);
 }
 
 std::string metrics_csv(const std::vector<EpochReport>& epochs) {
-  std::string text = "epoch,train_loss,val_loss,accuracy,mean_class_recall,seconds,clips_per_second\n";
-  for (const EpochReport& report : epochs)
-    text += fmt::format("{},{},{},{},{},{:.3f},{:.2f}\n", report.epoch, csv_figure(report.train_loss),
-                        csv_figure(report.validation.loss()), csv_figure(report.validation.accuracy()),
-                        csv_figure(report.validation.mean_recall()), report.seconds, report.clips_per_second);
+  std::string text = "epoch,train_loss,val_loss";
+  for (const Figure& each : epochs.front().validation.figures) text += fmt::format(",{}", each.key);
+  text += ",seconds,clips_per_second\n";
+  for (const EpochReport& report : epochs) {
+    text += fmt::format("{},{},{}", report.epoch, csv_figure(report.train_loss), csv_figure(report.validation.loss));
+    for (const Figure& each : report.validation.figures) text += fmt::format(",{}", csv_figure(each.value));
+    text += fmt::format(",{:.3f},{:.2f}\n", report.seconds, report.clips_per_second);
+  }
   return text;
 }
 
 std::string training_curves(const std::vector<EpochReport>& epochs, bool unicode) {
-  std::vector<double> losses, accuracies;
+  std::vector<double> losses, scores;
   for (const EpochReport& report : epochs) {
     losses.push_back(report.train_loss);
-    accuracies.push_back(report.validation.accuracy());
+    scores.push_back(report.validation.score());
   }
   const int width = std::clamp(static_cast<int>(epochs.size()) * 6, 24, 72);
   const ChartStyle style{.width = width, .height = 7, .unicode = unicode};
-  return draw_chart("train loss", losses, style) + draw_chart("val accuracy", accuracies, style);
+  return draw_chart("train loss", losses, style) +
+         draw_chart(concat("val ", epochs.front().validation.figures.front().title), scores, style);
 }
 
 std::string replaced_clips(const LoaderStats& stats, const Dataset& dataset) {
   std::string text;
   for (const LoaderStats::Bad& bad : stats.bad)
-    text += fmt::format("warning: clip {} was replaced by another of its class: {}\n",
-                        dataset.samples[static_cast<size_t>(bad.item)].name, bad.why);
+    text += fmt::format("warning: clip {} was replaced by another{}: {}\n",
+                        dataset.samples[static_cast<size_t>(bad.item)].name,
+                        dataset.head == Head::classification ? " of its class" : "", bad.why);
   return text;
 }
 

@@ -8,17 +8,18 @@
 
 namespace engine {
 
-// "Epoch 3/5 train loss 0.412 val loss 0.388 Accuracy: 0.941 mean class recall 0.940 time 12.3 s". Without validation
-// clips the figures that need them are "-".
+// "Epoch 3/5 train loss 0.412 val loss 0.388 Accuracy: 0.941 mean class recall 0.940 time 12.3 s", with the figures of
+// the head (train/metrics.h). Without validation clips those that need them are "-".
 std::string epoch_line(const EpochReport& report, int64_t epochs);
 // One JSON object: {"kind":"epoch","epoch":3,"train_loss":...}; what is not a number is null.
 std::string epoch_json(const EpochReport& report);
 // "Test accuracy: 0.950 (mean class recall 0.948)".
-std::string test_line(const Metrics& metrics);
-// {"kind":<kind>,"clips":...,"loss":...,"accuracy":...,"mean_class_recall":...,"classes":[...],"confusion":[[...]]}.
-std::string metrics_json(const std::string& kind, const Metrics& metrics, const std::vector<std::string>& classes);
+std::string test_line(const Evaluation& evaluation);
+// {"kind":<kind>,"clips":...,"loss":...,"accuracy":...,"mean_class_recall":...,"classes":[...],"confusion":[[...]]};
+// other heads have their own figures, and "targets" or "labels" in place of "classes".
+std::string metrics_json(const std::string& kind, const Evaluation& evaluation, const std::vector<std::string>& names);
 
-// metrics.csv: a header and one row per epoch.
+// metrics.csv: a header and one row per epoch, with the figures of the head.
 std::string metrics_csv(const std::vector<EpochReport>& epochs);
 // Curves of training loss and validation accuracy; empty for fewer than two epochs.
 std::string training_curves(const std::vector<EpochReport>& epochs, bool unicode);

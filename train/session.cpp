@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
 #include <fstream>
 #include <iterator>
 
@@ -42,7 +43,9 @@ ModelFile describe(const TrainOptions& options, const Dataset& dataset) {
   ModelFile file;
   file.model = options.model;
   file.model_options["dropout"] = fmt::format("{}", options.dropout);
+  file.head = options.head;
   file.classes = dataset.classes;
+  file.targets = standardization(dataset);
   file.preprocessing = preprocessing(options);
   file.seed = static_cast<uint64_t>(options.seed);
   return file;
@@ -94,7 +97,7 @@ class Session {
   std::optional<Loader> validation_;
   Trainer trainer_;
   std::vector<EpochReport> reports_;
-  double best_accuracy_ = 0;
+  double best_score_ = 0;
 };
 
 TrainerOptions Session::trainer_options() const {
@@ -111,8 +114,9 @@ TrainerOptions Session::trainer_options() const {
                       .total_steps = steps,
                       .drop_every = training_.size() * options_.drop_every,
                       .drop_factor = options_.drop_factor};
-  trainer.label_smoothing = options_.label_smoothing;
-  if (options_.class_weights == ClassWeights::automatic) trainer.class_weights = balanced_class_weights(splits_.train);
+  trainer.objective.label_smoothing = options_.label_smoothing;
+  if (options_.class_weights == ClassWeights::automatic)
+    trainer.objective.weights = balanced_class_weights(splits_.train);
   trainer.seed = static_cast<uint64_t>(options_.seed);
   trainer.clips = &splits_.train;
   trainer.device = resolve(options_.device);
@@ -144,7 +148,8 @@ void Session::after_epoch(const EpochReport& report) {
     throw Error(concat("the network is not finite after epoch ", report.epoch, " (step ", trainer_.steps(),
                        "); it was not saved, earlier models in ", folder_.path(""), " are kept; try a smaller --lr"),
                 exit_code::kNotFinite);
-  if (report.best) best_accuracy_ = report.validation.samples() > 0 ? report.validation.accuracy() : 0.0;
+  const double score = report.validation.score();
+  if (report.best) best_score_ = std::isfinite(score) ? score : 0.0;
   save(folder_.last_model(), report.epoch);
   if (report.best) save(folder_.best_model(), report.epoch);
   save_plans();
@@ -165,7 +170,7 @@ void Session::save(const std::string& path, int64_t epoch) const {
   ModelFile file = trainer_.file();
   file.epoch = epoch;
   file.step = trainer_.steps();
-  file.best_metric = best_accuracy_;
+  file.best_metric = best_score_;
   save_model(path, file);
 }
 
@@ -191,7 +196,7 @@ int Session::test(int64_t best_epoch) const {
   const Device device = resolve(options_.device);
   best.move_to(device, resolve(options_.precision, device));
   Loader clips(splits_.test, evaluation_loader(best.description().preprocessing, *options_.workers));
-  const Metrics metrics = evaluate(best, clips, [] { return StopSignals::received() == 0; });
+  const Evaluation evaluation = evaluate(best, clips, [] { return StopSignals::received() == 0; });
   save_plans();
   print_err(left_out_clips(clips.stats(), splits_.test));
   if (const int signal = StopSignals::received(); signal != 0) {
@@ -199,17 +204,18 @@ int Session::test(int64_t best_epoch) const {
     return stop_exit_code(signal);
   }
   if (options_.json) {
-    print_out(metrics_json("test", metrics, best.classes()) + "\n");
+    print_out(metrics_json("test", evaluation, best.classes()) + "\n");
   } else {
-    print_out(test_line(metrics) + "\n");
-    say("tested epoch {} on {} clips", best_epoch, metrics.samples());
+    print_out(test_line(evaluation) + "\n");
+    say("tested epoch {} on {} clips", best_epoch, evaluation.samples);
   }
   return exit_code::kOk;
 }
 
 void announce(const TrainOptions& options, const Splits& splits, Classifier& classifier, const std::string& folder) {
-  say("data    {}: {} train, {} val, {} test clips; {} classes", options.data, splits.train.samples.size(),
-      splits.val.samples.size(), splits.test.samples.size(), splits.train.classes.size());
+  say("data    {}: {} train, {} val, {} test clips; {} {}", options.data, splits.train.samples.size(),
+      splits.val.samples.size(), splits.test.samples.size(), splits.train.classes.size(),
+      output_word(options.head, splits.train.classes.size() > 1));
   if (!splits.how.empty()) say("        {}", splits.how);
   say("model   {}: {} parameters; input {} frames of {}x{}, {}", options.model, classifier.network().parameter_count(),
       *options.frames, options.size->width, options.size->height, options.input);
@@ -223,6 +229,7 @@ int train(TrainOptions& options, const OptionTable& table) {
   if (options.data.empty())
     throw Error("no data given: engine_train DATA, where DATA is a folder with a folder of videos per class, or a list",
                 exit_code::kUsage);
+  check_head(options);
   const Device device = resolve(options.device);
   resolve(options.precision, device);
   set_plans(options, device);

@@ -39,9 +39,11 @@ ParameterArena::NamePredicate stays_f32(const layers::Module& network, DType com
 }
 
 bool better(const EpochReport& report, const EpochReport& best) {
-  if (report.validation.samples() == 0) return report.train_loss < best.train_loss;
-  const double accuracy = report.validation.accuracy(), best_accuracy = best.validation.accuracy();
-  return accuracy > best_accuracy || (accuracy == best_accuracy && report.validation.loss() < best.validation.loss());
+  if (report.validation.samples == 0) return report.train_loss < best.train_loss;
+  // A score that is not a number is worse than any other.
+  const auto score_of = [](const Evaluation& e) { return std::isnan(e.score()) ? -INFINITY : e.score(); };
+  const double score = score_of(report.validation), best_score = score_of(best.validation);
+  return score > best_score || (score == best_score && report.validation.loss < best.validation.loss);
 }
 
 }  // namespace
@@ -55,39 +57,39 @@ Trainer::Trainer(Classifier& classifier, TrainerOptions options)
       losses_(Tensor::zeros({most_pending()}, DType::f32, options_.device)),
       skips_(Tensor::zeros_like(losses_)) {
   classifier_.set_compute(options_.compute);
-  if (options_.class_weights) options_.class_weights = options_.class_weights.to(options_.device);
+  Tensor& weights = options_.objective.weights;
+  if (weights) weights = weights.to(options_.device);
   StepRandom::current().set_seed(options_.seed);
 }
 
 int64_t Trainer::most_pending() const { return options_.device == kCpu ? 1 : kPendingOnDevice; }
 
-Tensor Trainer::compute(const Tensor& frames, const Tensor& labels) {
+Tensor Trainer::compute(const Tensor& frames, const Tensor& targets) {
   StepRandom::current().begin_step(optimizer_.scalars().step);
   arena_.zero_grad();
   const Tensor logits = classifier_.logits(frames);
-  const CrossEntropy objective{.label_smoothing = options_.label_smoothing};
-  const Tensor loss = cross_entropy(logits, labels, objective, options_.class_weights);
+  const Tensor loss = objective(classifier_.description().head, logits, targets, options_.objective);
   loss.backward();
   optimizer_.update();
   return loss.detach();
 }
 
-Tensor Trainer::compute_on_device(const Batch& batch) {
+Tensor Trainer::compute_on_device(const Tensor& frames, const Tensor& targets) {
   if (!frames_) {
-    frames_.emplace(Tensor::empty(batch.frames.shape(), batch.frames.dtype(), options_.device));
-    labels_.emplace(Tensor::empty(batch.labels.shape(), batch.labels.dtype(), options_.device));
+    frames_.emplace(Tensor::empty(frames.shape(), frames.dtype(), options_.device));
+    targets_.emplace(Tensor::empty(targets.shape(), targets.dtype(), options_.device));
   }
-  if (batch.frames.shape() != frames_->target().shape())  // the last batch of an epoch may be smaller
-    return compute(batch.frames.to(options_.device), batch.labels.to(options_.device));
-  (*frames_)(batch.frames);
-  (*labels_)(batch.labels);
+  if (frames.shape() != frames_->target().shape())  // the last batch of an epoch may be smaller
+    return compute(frames.to(options_.device), targets.to(options_.device));
+  (*frames_)(frames);
+  (*targets_)(targets);
   if (!options_.record || !can_record(options_.device) || warm_up_steps_ < kWarmUpSteps) {
     ++warm_up_steps_;
-    return compute(frames_->target(), labels_->target());
+    return compute(frames_->target(), targets_->target());
   }
   if (!recording_)
     recording_ =
-        record_work(options_.device, [this] { recorded_loss_ = compute(frames_->target(), labels_->target()); });
+        record_work(options_.device, [this] { recorded_loss_ = compute(frames_->target(), targets_->target()); });
   recording_->replay();
   return recorded_loss_;
 }
@@ -97,7 +99,9 @@ void Trainer::queue(const Batch& batch) {
   ENGINE_CHECK(place < most_pending(), "Trainer::queue: ", place, " steps are queued; call results() first");
   optimizer_.begin_step(steps_ + 1, learning_rate());
   classifier_.network().train();
-  const Tensor loss = options_.device == kCpu ? compute(batch.frames, batch.labels) : compute_on_device(batch);
+  const Tensor targets = training_targets(classifier_.description(), batch.labels);
+  const Tensor loss =
+      options_.device == kCpu ? compute(batch.frames, targets) : compute_on_device(batch.frames, targets);
   losses_.slice(place, place + 1).copy_from(loss.reshape({1}));
   skips_.slice(place, place + 1).copy_from(optimizer_.scalars().skip);
   pending_.push_back(batch.items);
@@ -191,13 +195,13 @@ FitResult fit(Trainer& trainer, Loader& training, Loader* validation, const FitO
               const FitHooks& hooks) {
   FitResult result;
   Progress progress(options.progress);
-  const int64_t classes = static_cast<int64_t>(trainer.classifier().classes().size());
+  const Evaluation nothing = make_metrics(trainer.classifier().description())->result();
   for (int64_t epoch = 1; epoch <= options.epochs; ++epoch) {
     training.start_epoch(epoch - 1);
     progress.start(concat("Epoch ", epoch, "/", options.epochs), training.size());
     Epoch pass(trainer, training, options, progress);
     if (!pass.run(hooks.proceed)) return result.stopped = true, result;
-    EpochReport report{.epoch = epoch, .train_loss = pass.mean_loss(), .validation = Metrics(classes)};
+    EpochReport report{.epoch = epoch, .train_loss = pass.mean_loss(), .validation = nothing};
     report.clips_per_second = static_cast<double>(pass.seen()) / progress.seconds();
     if (validation != nullptr) report.validation = evaluate(trainer.classifier(), *validation, hooks.proceed);
     if (hooks.proceed && !hooks.proceed()) return result.stopped = true, result;

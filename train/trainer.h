@@ -1,4 +1,4 @@
-// The training of a classifier: one step, and the epochs around it.
+// The training of a network: one step, and the epochs around it.
 #pragma once
 
 #include <functional>
@@ -8,6 +8,7 @@
 #include "engine/recording.h"
 #include "io/loader.h"
 #include "train/classifier.h"
+#include "train/head.h"
 #include "train/metrics.h"
 #include "train/optimizer.h"
 #include "train/progress.h"
@@ -18,8 +19,7 @@ namespace engine {
 struct TrainerOptions {
   OptimizerOptions optimizer;
   Schedule schedule;
-  double label_smoothing = 0.0;
-  Tensor class_weights;            // (classes) f32; undefined: all 1
+  Objective objective;
   uint64_t seed = 0;               // of dropout
   const Dataset* clips = nullptr;  // to name clips in errors
   Device device = kCpu;
@@ -59,8 +59,8 @@ class Trainer {
 
  private:
   // Forward, backward, update; gives the loss, in the device's memory.
-  Tensor compute(const Tensor& frames, const Tensor& labels);
-  Tensor compute_on_device(const Batch& batch);
+  Tensor compute(const Tensor& frames, const Tensor& targets);
+  Tensor compute_on_device(const Tensor& frames, const Tensor& targets);
 
   Classifier& classifier_;
   TrainerOptions options_;
@@ -70,7 +70,7 @@ class Trainer {
 
   std::vector<std::vector<int64_t>> pending_;  // the clips of each queued step
   Tensor losses_, skips_;                      // (most_pending) f32 each, on the device
-  std::optional<Uploader> frames_, labels_;    // the inputs of a recorded step
+  std::optional<Uploader> frames_, targets_;   // the inputs of a recorded step
   int64_t warm_up_steps_ = 0;
   std::unique_ptr<Recording> recording_;
   Tensor recorded_loss_;
@@ -81,8 +81,8 @@ struct EpochReport {
   double train_loss = 0;        // mean over the clips trained on
   double seconds = 0;           // training and validation
   double clips_per_second = 0;  // training only
-  Metrics validation;           // without samples where there is nothing to validate on
-  bool best = false;            // the best so far: highest accuracy, of equal ones the lowest loss
+  Evaluation validation;        // without samples where there is nothing to validate on
+  bool best = false;            // the best so far: highest accuracy, R2 or F1, of equal ones the lowest loss
 };
 
 struct FitOptions {

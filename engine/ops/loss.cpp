@@ -20,6 +20,12 @@ void check_pair(const char* name, const Tensor& x, const Tensor& target) {
                target.shape(), " ", target.dtype());
 }
 
+void check_weights(const char* name, const char* what, const Tensor& logits, const Tensor& weights) {
+  ENGINE_CHECK(!weights || (weights.shape() == Shape{logits.size(1)} && weights.dtype() == loss_type(logits)), name,
+               ": expected ", what, " weights (", logits.size(1), ") ", loss_type(logits), " for logits ",
+               logits.shape(), " ", logits.dtype(), ", got ", weights.shape(), " ", weights.dtype());
+}
+
 // forward(ctx, loss, gradient) computes the loss of `logits` and, where it is wanted, its gradient.
 template <class Forward>
 Tensor entropy_loss(const char* name, const Tensor& logits, const Forward& forward) {
@@ -61,10 +67,7 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& labels, const CrossEntr
                labels.shape(), " ", labels.dtype());
   ENGINE_CHECK(p.label_smoothing >= 0 && p.label_smoothing < 1,
                "cross_entropy: label smoothing must be at least 0 and less than 1, got ", p.label_smoothing);
-  if (class_weights)
-    ENGINE_CHECK(class_weights.shape() == Shape{logits.size(1)} && class_weights.dtype() == loss_type(logits),
-                 "cross_entropy: expected class weights (", logits.size(1), ") ", loss_type(logits), " for logits ",
-                 logits.shape(), " ", logits.dtype(), ", got ", class_weights.shape(), " ", class_weights.dtype());
+  check_weights("cross_entropy", "class", logits, class_weights);
   return entropy_loss("cross_entropy", logits, [&](auto& ctx, const Tensor& loss, const Tensor& gradient) {
     cross_entropy_forward(ctx, p, logits, labels, class_weights, loss, gradient);
   });
@@ -75,6 +78,17 @@ Tensor soft_cross_entropy(const Tensor& logits, const Tensor& targets) {
   check_pair("soft_cross_entropy", logits, targets);
   return entropy_loss("soft_cross_entropy", logits, [&](auto& ctx, const Tensor& loss, const Tensor& gradient) {
     soft_cross_entropy_forward(ctx, logits, targets, loss, gradient);
+  });
+}
+
+Tensor binary_cross_entropy(const Tensor& logits, const Tensor& targets, const Tensor& positive_weights) {
+  const char* const name = "binary_cross_entropy";
+  check_logits(name, logits);
+  check_pair(name, logits, targets);
+  check_weights(name, "positive", logits, positive_weights);
+  ENGINE_CHECK(logits.elements() > 0, name, ": the mean of nothing is not defined, got logits ", logits.shape());
+  return entropy_loss(name, logits, [&](auto& ctx, const Tensor& loss, const Tensor& gradient) {
+    binary_cross_entropy_forward(ctx, logits, targets, positive_weights, loss, gradient);
   });
 }
 

@@ -121,6 +121,37 @@ void soft_cross_entropy_forward(CpuContext& ctx, ConstView logits, ConstView tar
   });
 }
 
+void binary_cross_entropy_forward(CpuContext& ctx, ConstView logits, ConstView targets, ConstView positive_weights,
+                                  View loss, View gradient) {
+  if (logits.dtype == DType::bf16)
+    return in_f32(
+        ctx, [&](auto... v) { binary_cross_entropy_forward(ctx, v...); }, logits, targets, positive_weights, loss,
+        gradient);
+  const int64_t classes = logits.shape[1];
+  const auto count = static_cast<double>(logits.elements());
+  dispatch_float(logits.dtype, [&]<class T>() {
+    const T *x = logits.as<T>(), *target = targets.as<T>();
+    const T* weights = positive_weights.defined() ? positive_weights.as<T>() : nullptr;
+    T* slopes = gradient.defined() ? gradient.as<T>() : nullptr;
+    const double sum = sum_rows(ctx, logits.shape[0], classes, [&](int64_t r) {
+      double row = 0;
+      for (int64_t c = 0; c < classes; ++c) {
+        const int64_t i = r * classes + c;
+        const double positive = static_cast<double>(weights ? weights[c] : T(1)) * static_cast<double>(target[i]);
+        const double negative = 1 - static_cast<double>(target[i]), logit = static_cast<double>(x[i]);
+        const double power = std::exp(-std::abs(logit)), likely = 1 / (1 + power), unlikely = power * likely;
+        row += positive * (std::log1p(power) + std::max(-logit, 0.0)) +
+               negative * (std::log1p(power) + std::max(logit, 0.0));
+        if (slopes)
+          slopes[i] = static_cast<T>(
+              (logit > 0 ? negative * likely - positive * unlikely : negative * unlikely - positive * likely) / count);
+      }
+      return row;
+    });
+    *loss.as<T>() = static_cast<T>(sum / count);
+  });
+}
+
 void cross_entropy_backward(CpuContext& ctx, ConstView dloss, ConstView gradient, View dlogits) {
   if (dlogits.dtype == DType::bf16)
     return in_f32(

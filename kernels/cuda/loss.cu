@@ -1,7 +1,7 @@
 // Losses. Traffic in bytes per element for f32 / bf16: cross_entropy_forward 8 / 6 (each logit is read once and its
-// gradient, f32, written), soft_cross_entropy_forward 12 / 8, cross_entropy_backward 8 / 6, regression_loss_forward 8 /
-// 4, regression_loss_backward 12 / 6. Bound by memory where the input is large, by the launches for the few rows of a
-// classifier: these are one.
+// gradient, f32, written), soft_cross_entropy_forward and binary_cross_entropy_forward 12 / 8, cross_entropy_backward 8
+// / 6, regression_loss_forward 8 / 4, regression_loss_backward 12 / 6. Bound by memory where the input is large, by the
+// launches for the few rows of a classifier: these are one.
 #include "kernels/loss.h"
 
 #include "kernels/cuda/map.cuh"
@@ -202,36 +202,60 @@ struct SlopeOfDifference {
   __device__ float operator()(float x, float target) const { return factor * *dloss * F::slope(x - target); }
 };
 
-template <bool kAligned, class F, class T>
-__global__ void regression_kernel(int64_t count, const T* x, const T* target, double* parts, float* loss) {
+// Terms of a mean over elements. term(sum, i, x, target) adds element i's loss to `sum` and returns its derivative.
+template <class F>
+struct RegressionTerm {
+  __device__ float operator()(double& sum, int64_t, float x, float target) const {
+    sum = F::add(sum, static_cast<double>(x) - static_cast<double>(target));
+    return 0;
+  }
+};
+struct BinaryTerm {
+  int64_t classes;
+  float mean;            // 1 / elements
+  const float* weights;  // of the classes; null: 1
+  __device__ float operator()(double& sum, int64_t i, float x, float target) const {
+    const float positive = weights == nullptr ? target : weights[i % classes] * target, negative = 1 - target;
+    const float power = expf(-fabsf(x)), likely = 1 / (1 + power), unlikely = power * likely, rest = log1pf(power);
+    sum += static_cast<double>(fmaf(positive, rest + fmaxf(-x, 0.0f), negative * (rest + fmaxf(x, 0.0f))));
+    return mean *
+           (x > 0 ? fmaf(negative, likely, -(positive * unlikely)) : fmaf(negative, unlikely, -(positive * likely)));
+  }
+};
+
+template <bool kAligned, class Term, class T>
+__global__ void mean_kernel(int64_t count, Term term, const T* x, const T* target, double* parts, float* loss,
+                            float* gradient) {
   constexpr int kCount = kLanes<T>;
   double sum = 0;
-  const auto add = [&](T a, T b) {
-    sum = F::add(sum, static_cast<double>(to_f32(a)) - static_cast<double>(to_f32(b)));
-  };
   const int64_t step = int64_t{gridDim.x} * kThreads * kCount;
   for (int64_t first = (int64_t{blockIdx.x} * kThreads + threadIdx.x) * kCount; first < count; first += step) {
     if (first + kCount <= count) {
       const auto a = load_pack<kAligned, kCount>(x + first), b = load_pack<kAligned, kCount>(target + first);
+      Pack<float, kCount> slopes;
 #pragma unroll
-      for (int i = 0; i < kCount; ++i) add(a.at[i], b.at[i]);
+      for (int i = 0; i < kCount; ++i) slopes.at[i] = term(sum, first + i, to_f32(a.at[i]), to_f32(b.at[i]));
+      if (gradient != nullptr) store_pack<kAligned, kCount>(gradient + first, slopes);
     } else {
-      for (int64_t i = first; i < count; ++i) add(x[i], target[i]);
+      for (int64_t i = first; i < count; ++i) {
+        const float slope = term(sum, i, to_f32(x[i]), to_f32(target[i]));
+        if (gradient != nullptr) gradient[i] = slope;
+      }
     }
   }
   add_threads(sum / static_cast<double>(count), parts, loss);
 }
 
-template <class F>
-void regression_forward(CudaContext& ctx, const ConstView& x, const ConstView& target, const View& loss) {
-  const char* const name = "regression_loss_forward";
+template <class Term>
+void mean_of(CudaContext& ctx, const char* name, const Term& term, const ConstView& x, const ConstView& target,
+             const View& loss, const View& gradient) {
   dispatch_device_float(x.dtype, [&]<class T>() {
     const int64_t count = x.elements();
     const unsigned blocks = std::min(blocks_for(count, kTurns * kThreads * kLanes<T>), kMostBlocks);
     CudaScratch parts(ctx, blocks * sizeof(double));
-    dispatch_bool(aligned16(kLanes<T>, x, target), [&]<bool kAligned>() {
-      launch(ctx, name, regression_kernel<kAligned, F, T>, blocks, kThreads, 0, count, x.as<T>(), target.as<T>(),
-             parts.as<double>(), loss.as<float>());
+    dispatch_bool(aligned16(kLanes<T>, x, target, gradient), [&]<bool kAligned>() {
+      launch(ctx, name, mean_kernel<kAligned, Term, T>, blocks, kThreads, 0, count, term, x.as<T>(), target.as<T>(),
+             parts.as<double>(), loss.as<float>(), optional<float>(gradient));
     });
     if (blocks > 1) launch(ctx, name, add_parts_kernel, 1, kThreads, 0, blocks, parts.as<double>(), loss.as<float>());
   });
@@ -268,6 +292,12 @@ void soft_cross_entropy_forward(CudaContext& ctx, ConstView logits, ConstView ta
   });
 }
 
+void binary_cross_entropy_forward(CudaContext& ctx, ConstView logits, ConstView targets, ConstView positive_weights,
+                                  View loss, View gradient) {
+  const BinaryTerm term{logits.shape[1], 1 / static_cast<float>(logits.elements()), optional<float>(positive_weights)};
+  mean_of(ctx, "binary_cross_entropy_forward", term, logits, targets, loss, gradient);
+}
+
 void cross_entropy_backward(CudaContext& ctx, ConstView dloss, ConstView gradient, View dlogits) {
   dispatch_device_float(dlogits.dtype, [&]<class T>() {
     map(ctx, "cross_entropy_backward", gradient.elements(), Scaled{dloss.as<float>()}, dlogits.as<T>(),
@@ -276,8 +306,9 @@ void cross_entropy_backward(CudaContext& ctx, ConstView dloss, ConstView gradien
 }
 
 void regression_loss_forward(CudaContext& ctx, Regression kind, ConstView x, ConstView target, View loss) {
-  kind == Regression::mse ? regression_forward<Squared>(ctx, x, target, loss)
-                          : regression_forward<Absolute>(ctx, x, target, loss);
+  const char* const name = "regression_loss_forward";
+  kind == Regression::mse ? mean_of(ctx, name, RegressionTerm<Squared>{}, x, target, loss, {})
+                          : mean_of(ctx, name, RegressionTerm<Absolute>{}, x, target, loss, {});
 }
 
 void regression_loss_backward(CudaContext& ctx, Regression kind, ConstView x, ConstView target, ConstView dloss,

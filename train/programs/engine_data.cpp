@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 
 #include "engine/tensor.h"
 #include "train/cli.h"
@@ -16,6 +17,8 @@ namespace {
 constexpr const char* kExamples = R"(Examples:
   engine_data make demo/scenes                      600 training and 200 test clips of 10 kinds of scenes
   engine_data make demo/motion --kind motion        the same of 10 motions, which no single frame tells apart
+  engine_data make demo/speed --kind speed          clips with a number each, for engine_train --head regression
+  engine_data make demo/pairs --kind pairs          clips with two labels each, for engine_train --head multilabel
   engine_data make demo/big --size 128x96 --frames 32 --train 200 --seed 7)";
 
 FrameSize parse_size(const std::string& text) {
@@ -26,11 +29,11 @@ FrameSize parse_size(const std::string& text) {
 }
 
 SyntheticKind parse_kind(const std::string& text) {
-  if (text == "scenes") return SyntheticKind::scenes;
-  if (text == "motion") return SyntheticKind::motion;
-  throw Error(
-      fmt::format("--kind {}: no such kind{} (kinds: scenes, motion)", text, did_you_mean(text, {"scenes", "motion"})),
-      exit_code::kUsage);
+  const std::vector<std::string> names = {"scenes", "motion", "speed", "pairs"};  // in the order of SyntheticKind
+  const auto found = std::ranges::find(names, text);
+  if (found != names.end()) return static_cast<SyntheticKind>(found - names.begin());
+  throw Error(fmt::format("--kind {}: no such kind{} (kinds: {})", text, did_you_mean(text, names), joined(names)),
+              exit_code::kUsage);
 }
 
 // A bar that rewrites itself, on a terminal only. False once a signal asked to stop.
@@ -56,12 +59,16 @@ int make(const DataMakeOptions& options, const std::string& kind) {
                             total, options.out.string()),
                 stop_exit_code(StopSignals::received()));
   }
-  fmt::print("{}\t{} clips\t{} classes\n", (options.out / "train").string(), options.train * classes, classes);
-  fmt::print("{}\t{} clips\t{} classes\n", (options.out / "test").string(), options.test * classes, classes);
+  const Head head = head_for(options.kind);
+  const char* const ending = head == Head::classification ? "" : ".txt";
+  for (const auto& [set, clips] : {std::pair{"train", options.train}, {"test", options.test}})
+    fmt::print("{}{}\t{} clips\t{} {}\n", (options.out / set).string(), ending, clips * classes, classes,
+               output_word(head, classes > 1));
   fmt::print(stderr, "Made clips of {}, {}x{}, {} frames at {} a second, seed {}\n", kind, options.width,
              options.height, options.frames, options.fps, options.seed);
-  fmt::print(stderr, "Next: engine_train {} --model {}\n", options.out.string(),
-             options.kind == SyntheticKind::scenes ? "sora-cnn" : "sora-cnn --input rgb+diff");
+  const bool moves = options.kind == SyntheticKind::motion || options.kind == SyntheticKind::speed;
+  fmt::print(stderr, "Next: engine_train {} --model sora-cnn{}{}\n", options.out.string(),
+             moves ? " --input rgb+diff" : "", head == Head::classification ? "" : " --head " + name_of(head));
   return exit_code::kOk;
 }
 
@@ -76,10 +83,16 @@ int body(int argc, char** argv) {
   int64_t seed = 0;
   std::string out, kind = "scenes", size = "64";
   command.add_option("OUT", out, "Folder for the set: OUT/train/CLASS/0000.mp4, OUT/test/CLASS/0000.mp4")->required();
-  command.add_option("--kind", kind, "scenes (a frame tells the class) or motion (only the movement does)")
+  command
+      .add_option(
+          "--kind", kind,
+          "scenes (a frame tells the class), motion (only the movement does), speed (a number to learn: how fast "
+          "something moves, in widths of the picture a second) or pairs (two of the classes of scenes in every "
+          "clip); the last two come with lists")
       ->capture_default_str();
-  command.add_option("--train", options.train, "Training clips per class")->capture_default_str();
-  command.add_option("--test", options.test, "Test clips per class")->capture_default_str();
+  CLI::Option* train =
+      command.add_option("--train", options.train, "Training clips per class (default 60; of speed 600)");
+  CLI::Option* test = command.add_option("--test", options.test, "Test clips per class (default 20; of speed 200)");
   command.add_option("--size", size, "Pixels; one number: both sides; even")
       ->type_name("WIDTHxHEIGHT")
       ->capture_default_str();
@@ -95,6 +108,10 @@ int body(int argc, char** argv) {
   options.seed = static_cast<uint64_t>(seed);
   options.out = out;
   options.kind = parse_kind(kind);
+  if (options.kind == SyntheticKind::speed) {  // which has one class, and others ten
+    if (train->empty()) options.train *= 10;
+    if (test->empty()) options.test *= 10;
+  }
   const auto [width, height] = parse_size(size);
   options.width = width;
   options.height = height;

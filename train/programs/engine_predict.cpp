@@ -32,12 +32,13 @@ int body(int argc, char** argv) {
   CLI::App app("Applies a model that engine_train made.", "engine_predict");
   app.footer(
       "Examples:\n"
-      "  engine_predict classify best.safetensors new.mp4 folder   the class of every video\n"
+      "  engine_predict classify best.safetensors new.mp4 folder   the class of every video, or its numbers or labels\n"
       "  engine_predict eval best.safetensors videos               how good the model is on labelled videos");
   app.require_subcommand(1);
 
   ClassifyOptions classify;
-  CLI::App* classify_command = app.add_subcommand("classify", "Tells the class of videos");
+  CLI::App* classify_command = app.add_subcommand(
+      "classify", "Tells the class of videos, or their numbers or labels, as the model's head has them");
   classify_command->footer("Examples:\n  engine_predict classify best.safetensors new.mp4 --top 3");
   classify_command->add_option("MODEL", classify.model, "The model, a .safetensors file")->required();
   classify_command->add_option("PATH", classify.paths, "Videos, folders of images, or folders of these")->required();

@@ -1,4 +1,4 @@
-// engine_train: learns a classifier from a folder of videos.
+// engine_train: learns a model from a folder of videos.
 #include <CLI/CLI.hpp>
 
 #include "train/cli.h"
@@ -13,6 +13,7 @@ constexpr const char* kExamples =
     "Examples:\n"
     "  engine_train videos                              a folder per class; everything else by default\n"
     "  engine_train list.txt --model sora-cnn           lines with a path and a label\n"
+    "  engine_train list.txt --head regression          lines with a path and a number\n"
     "  engine_train videos -c train.toml --lr 0.01      a file of settings; flags win\n"
     "  engine_train config                              print all settings as such a file\n"
     "  engine_train doctor                              print what the machine offers\n"
@@ -22,7 +23,7 @@ int body(int argc, char** argv) {
   TrainOptions options;
   OptionTable table;
   declare(table, options);
-  CLI::App app("Learns to classify videos.", "engine_train");
+  CLI::App app("Learns classes, numbers or labels of videos.", "engine_train");
   app.footer(kExamples);
   table.bind(app);
   std::vector<std::string> files;
