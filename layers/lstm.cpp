@@ -18,7 +18,7 @@ Lstm::Lstm(int64_t inputs, int64_t hidden, Random& random, const LstmOptions& op
   }
 }
 
-Lstm::Result Lstm::operator()(const Tensor& x, const Tensor& h0, const Tensor& c0) const {
+Lstm::Result Lstm::operator()(const Tensor& x, const Tensor& h0, const Tensor& c0, const Tensor& lengths) const {
   const auto count = static_cast<int64_t>(weights_.size());
   for (const Tensor* state : {&h0, &c0})
     ENGINE_CHECK(!*state || (state->rank() == 3 && state->size(0) == count), "Lstm: expected h0 and c0 (", count,
@@ -29,7 +29,7 @@ Lstm::Result Lstm::operator()(const Tensor& x, const Tensor& h0, const Tensor& c
   for (int64_t i = 0; i < count; ++i) {
     const auto& [w_ih, w_hh, b_ih, b_hh] = weights_[static_cast<size_t>(i)];
     const bool reverse = i % directions_ == 1;
-    const auto out = lstm(y, w_ih, w_hh, b_ih, b_hh, state_of(h0, i), state_of(c0, i), {reverse});
+    const auto out = lstm(y, w_ih, w_hh, b_ih, b_hh, state_of(h0, i), state_of(c0, i), {reverse}, lengths);
     directions.push_back(out[0]), h.push_back(out[1]), c.push_back(out[2]);
     if (static_cast<int64_t>(directions.size()) < directions_) continue;
     y = directions_ == 1 ? out[0] : concat(directions, -1);

@@ -24,8 +24,9 @@ class Lstm : public Module {
   Lstm(int64_t inputs, int64_t hidden, Random& random, const LstmOptions& options = {});
   std::string describe() const override { return concat("Lstm of ", options_.layers, " layers"); }
 
-  // x (N, T, inputs); h0 and c0 like h and c, or undefined (0).
-  Result operator()(const Tensor& x, const Tensor& h0, const Tensor& c0) const;
+  // x (N, T, inputs); h0 and c0 like h and c, or undefined (0); lengths i64 (N), the steps that each sequence has, or
+  // undefined: all T. Behind its end y is 0.
+  Result operator()(const Tensor& x, const Tensor& h0, const Tensor& c0, const Tensor& lengths = {}) const;
 
  protected:
   Tensor forward(const Tensor& x) override { return (*this)(x, {}, {}).y; }

@@ -5,8 +5,9 @@
 #include "engine/optimizer_ops.h"
 #include "io/torch_weights.h"
 #include "layers/conv3d.h"
-#include "layers/models/parts.h"
+#include "layers/lstm.h"
 #include "layers/norm.h"
+#include "layers/transformer.h"
 #include "tests/parity/formula.h"
 
 namespace engine::layers {
@@ -50,9 +51,11 @@ void check_same(const std::string& name, const Tensor& got) {
   CHECK(error <= kSame * kSame * norm);
 }
 
-// One layer on x; `images`: x and the output are (N, C, ...) in PyTorch.
-template <class Layer>
-void check_layer(const std::string& name, Layer& layer, const Shape& x_shape, bool images) {
+// One layer: its parameters and inputs by the formula; `run` gives the outputs for the inputs, in the given orders.
+// `images`: inputs and outputs are (N, C, ...) in PyTorch.
+template <class Run>
+void check_case(const std::string& name, Module& layer, const std::map<std::string, Shape>& inputs,
+                const std::vector<std::string>& outputs, const Run& run, bool images = false) {
   INFO(name);
   layer.to(DType::f64);
   const auto parameters = layer.parameters(), buffers = layer.buffers();
@@ -61,16 +64,31 @@ void check_layer(const std::string& name, Layer& layer, const Shape& x_shape, bo
       const Shape shape = to_torch({{key, tensor}})[0].tensor.shape();
       tensor.copy_from(from_torch({{key, parity::parameter(name + "." + key, shape)}})[0].tensor);
     }
-  const Tensor theirs = draws(name + ".x", x_shape), x = images ? channels_last(theirs) : theirs;
-  x.set_requires_grad();
-  const Tensor y = layer(x);
-  const Tensor out = images ? channels_first(y) : y;
-  check_same(name + ".y", out);
-  out.backward(draws(name + ".seed.y", out.shape()));
-  check_same(name + ".grad.x", images ? channels_first(x.grad()) : x.grad());
+  std::map<std::string, Tensor> x;
+  for (const auto& [key, shape] : inputs) {
+    const Tensor theirs = draws(name + "." + key, shape);
+    x[key] = images ? channels_last(theirs) : theirs;
+    x[key].set_requires_grad();
+  }
+  const std::vector<Tensor> y = run(x);
+  REQUIRE(y.size() == outputs.size());
+  Tensor loss = Tensor::zeros({}, DType::f64);
+  for (size_t i = 0; i < y.size(); ++i) {
+    const Tensor out = images ? channels_first(y[i]) : y[i];
+    check_same(name + "." + outputs[i], out);
+    loss = add(loss, sum(mul(out, draws(name + ".seed." + outputs[i], out.shape()))));
+  }
+  loss.backward();
+  for (const auto& [key, input] : x)
+    check_same(name + ".grad." + key, images ? channels_first(input.grad()) : input.grad());
   for (const auto& [key, tensor] : parameters)
     check_same(name + ".grad." + key, to_torch({{key, tensor.grad()}})[0].tensor);
   for (const auto& [key, tensor] : buffers) check_same(name + ".buffer." + key, tensor);
+}
+
+void check_layer(const std::string& name, Module& layer, const Shape& x_shape, bool images) {
+  check_case(
+      name, layer, {{"x", x_shape}}, {"y"}, [&](auto& x) { return std::vector{layer(x["x"])}; }, images);
 }
 
 }  // namespace
@@ -97,6 +115,8 @@ TEST_CASE("norms are PyTorch's") {
   }
   LayerNorm layer_norm(13, {.eps = 1e-4});
   check_layer("layer_norm", layer_norm, {3, 4, 13}, false);
+  GroupNorm group_norm(3, 12, 1e-4);
+  check_layer("group_norm", group_norm, {2, 12, 4, 5}, true);
 }
 
 TEST_CASE("adaptive average pooling is PyTorch's: larger, smaller, divisible or not") {
@@ -110,6 +130,54 @@ TEST_CASE("adaptive average pooling is PyTorch's: larger, smaller, divisible or 
       check_same(name + ".y", y);
       y.backward(draws(name + ".seed.y", y.shape()));
       check_same(name + ".grad.x", channels_first(x.grad()));
+    }
+}
+
+TEST_CASE("two layers of LSTM in both directions are PyTorch's, with states and with lengths") {
+  Random random(1);
+  const LstmOptions options{.layers = 2, .bidirectional = true};
+  Lstm with_states(5, 4, random, options), with_lengths(5, 4, random, options);
+  const auto outputs = [](const Lstm::Result& result) { return std::vector{result.y, result.h, result.c}; };
+  check_case("lstm.states", with_states, {{"x", {3, 6, 5}}, {"h0", {4, 3, 4}}, {"c0", {4, 3, 4}}}, {"y", "h", "c"},
+             [&](auto& x) { return outputs(with_states(x["x"], x["h0"], x["c0"])); });
+  const Tensor lengths = Tensor::from<int64_t>({6, 1, 4});
+  check_case("lstm.lengths", with_lengths, {{"x", {3, 6, 5}}}, {"y", "h", "c"},
+             [&](auto& x) { return outputs(with_lengths(x["x"], {}, {}, lengths)); });
+}
+
+TEST_CASE("attention and the Transformer's layers are PyTorch's") {
+  Random random(1);
+  const AttentionMask causal{.causal = true}, padding{.lengths = Tensor::from<int64_t>({6, 2, 5})};
+  const Shape sequence{3, 6, 8}, short_sequence{3, 4, 8};
+  const std::pair<const char*, AttentionMask> rows[] = {{"self", {}}, {"causal", causal}, {"padding", padding}};
+  for (const auto& [name, mask] : rows) {
+    MultiHeadAttention layer(8, 2, random);
+    check_case(concat("attention.", name), layer, {{"x", sequence}}, {"y"},
+               [&, mask = mask](auto& x) { return std::vector{layer(x["x"], mask)}; });
+  }
+  for (const bool pads : {false, true}) {
+    MultiHeadAttention layer(8, 2, random);
+    check_case(pads ? "attention.cross_padding" : "attention.cross", layer,
+               {{"x", short_sequence}, {"memory", sequence}}, {"y"},
+               [&](auto& x) { return std::vector{layer(x["x"], x["memory"], pads ? padding : AttentionMask{})}; });
+  }
+  for (const bool norm_first : {false, true})
+    for (const bool gelu : {false, true}) {
+      const TransformerOptions options{.features = 8,
+                                       .heads = 2,
+                                       .feed_forward = 12,
+                                       .dropout = 0,
+                                       .activation = {gelu ? Unary::gelu : Unary::relu},
+                                       .norm_first = norm_first};
+      const std::string kind = concat(norm_first ? ".pre." : ".post.", gelu ? "gelu" : "relu");
+      TransformerEncoderLayer encoder(options, random), padded(options, random);
+      check_case("encoder" + kind, encoder, {{"x", sequence}}, {"y"},
+                 [&](auto& x) { return std::vector{encoder(x["x"])}; });
+      check_case("encoder_padding" + kind, padded, {{"x", sequence}}, {"y"},
+                 [&](auto& x) { return std::vector{padded(x["x"], padding)}; });
+      TransformerDecoderLayer decoder(options, random);
+      check_case("decoder" + kind, decoder, {{"x", short_sequence}, {"memory", sequence}}, {"y"},
+                 [&](auto& x) { return std::vector{decoder(x["x"], x["memory"], causal)}; });
     }
 }
 

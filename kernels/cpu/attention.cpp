@@ -67,12 +67,11 @@ V batches(const V& v, int64_t first, int64_t count) {
 // Calls body(first, count) for as many batches at a time as have their scores in the processors' caches. Dropout's
 // mask is one of all scores, so it takes all batches.
 template <class Body>
-void for_some_batches(const CpuContext& ctx, const Attention& p, const ConstView& q, const ConstView& k,
-                      const Body& body) {
+void for_some_batches(const Attention& p, const ConstView& q, const ConstView& k, const Body& body) {
   constexpr int64_t kScores = 1 << 17;  // of a thread
   const int64_t all = q.shape[0], each = q.shape[2] * q.shape[1] * k.shape[1];
-  const int64_t busy = (ctx.threads() + q.shape[2] - 1) / q.shape[2];  // a head for every thread
-  const int64_t some = p.dropout.probability > 0 ? all : std::max(busy, kScores * ctx.threads() / each);
+  const int64_t busy = (cpu_threads() + q.shape[2] - 1) / q.shape[2];  // a head for every thread
+  const int64_t some = p.dropout.probability > 0 ? all : std::max(busy, kScores * cpu_threads() / each);
   for (int64_t first = 0; first < all; first += some) body(first, std::min(some, all - first));
 }
 
@@ -110,7 +109,7 @@ void attention_forward(CpuContext& ctx, const Attention& p, ConstView q, ConstVi
   if (q.dtype == DType::bf16)
     return in_f32(
         ctx, [&](auto... views) { attention_forward(ctx, p, views...); }, q, k, v, lengths, step, y, lse);
-  for_some_batches(ctx, p, q, k, [&](int64_t first, int64_t count) {
+  for_some_batches(p, q, k, [&](int64_t first, int64_t count) {
     const auto part = [=](const auto& view) { return batches(view, first, count); };
     attention_composed::forward(ctx, p, part(q), part(k), part(v), part(lengths), step, part(y), part(lse));
   });
@@ -122,7 +121,7 @@ void attention_backward(CpuContext& ctx, const Attention& p, ConstView q, ConstV
     return in_f32(
         ctx, [&](auto... views) { attention_backward(ctx, p, views...); }, q, k, v, lengths, step, y, lse, dy, dq, dk,
         dv);
-  for_some_batches(ctx, p, q, k, [&](int64_t first, int64_t count) {
+  for_some_batches(p, q, k, [&](int64_t first, int64_t count) {
     const auto part = [=](const auto& view) { return batches(view, first, count); };
     attention_composed::backward(ctx, p, part(q), part(k), part(v), part(lengths), step, part(lse), part(dy), part(dq),
                                  part(dk), part(dv));

@@ -5,17 +5,6 @@
 namespace engine::layers {
 namespace {
 
-// What the windows take of an axis: (windows, size), every row a mean.
-Tensor window_means(int64_t size, int64_t windows, const Tensor& like) {
-  const Tensor means = Tensor::zeros({windows, size}, DType::f64);
-  for (int64_t i = 0; i < windows; ++i) {
-    const int64_t first = i * size / windows, end = ((i + 1) * size + windows - 1) / windows;
-    for (int64_t j = first; j < end; ++j)
-      means.values<double>()[static_cast<size_t>(i * size + j)] = 1.0 / static_cast<double>(end - first);
-  }
-  return cast(means, like.dtype()).to(like.device());
-}
-
 void scale_to(const Tensor& weight, double variance) {
   weight.copy_from(affine(weight, std::sqrt(variance / mean(square(weight)).item()), 0));
 }
@@ -40,18 +29,6 @@ void scale_convolutions(const Module& model) {
 void scale_linear(const Module& model, double deviation) {
   for (const auto& [name, weight] : model.parameters())
     if (weight.rank() == 2) scale_to(weight.detach(), deviation * deviation);
-}
-
-Tensor adaptive_average_pool2d(const Tensor& x, int64_t rows, int64_t columns) {
-  const int64_t height = x.size(1), width = x.size(2);
-  if (height == rows && width == columns) return x;
-  if (height % rows == 0 && width % columns == 0) {
-    const int64_t h = height / rows, w = width / columns;
-    return average_pool2d(x, {.kernel_h = h, .kernel_w = w, .stride_h = h, .stride_w = w});
-  }
-  const Tensor across = linear(permute(x, {0, 1, 3, 2}), window_means(width, columns, x));  // (N, H, C, columns)
-  const Tensor both = linear(permute(across, {0, 3, 2, 1}), window_means(height, rows, x));
-  return permute(both, {0, 3, 1, 2});
 }
 
 }  // namespace engine::layers

@@ -25,8 +25,4 @@ void check_input(const Module& model, const Tensor& x, int rank, int64_t channel
 void scale_convolutions(const Module& model);
 void scale_linear(const Module& model, double deviation);
 
-// The mean over rows x columns windows that cover the whole of x (N, H, W, C), H and W at least 1: window i of n
-// on an axis of size S is [floor(i S / n), ceil((i + 1) S / n)), which overlap, or repeat, where n does not divide S.
-Tensor adaptive_average_pool2d(const Tensor& x, int64_t rows, int64_t columns);
-
 }  // namespace engine::layers
