@@ -20,11 +20,15 @@ std::vector<double> in_bytes(const std::array<double, 3>& values) {
   return result;
 }
 
-double option_number(const ModelFile& file, const std::string& name, double otherwise) {
+std::string option_text(const ModelFile& file, const std::string& name) {
   const auto found = file.model_options.find(name);
-  if (found == file.model_options.end()) return otherwise;
+  return found == file.model_options.end() ? "" : found->second;
+}
+
+std::optional<double> option_number(const ModelFile& file, const std::string& name) {
+  const std::string text = option_text(file, name);
+  if (text.empty()) return std::nullopt;
   double value = 0;
-  const std::string& text = found->second;
   const auto [stopped, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || stopped != text.data() + text.size())
     throw Error(concat("model option ", name, " must be a number, not '", text, "'"), exit_code::kCheckpoint);
@@ -34,8 +38,10 @@ double option_number(const ModelFile& file, const std::string& name, double othe
 layers::ModelOptions model_options(const ModelFile& file) {
   return {.outputs = static_cast<int64_t>(file.classes.size()),
           .channels = input_channels(file.preprocessing),
-          .dropout = option_number(file, "dropout", 0.0),
-          .seed = file.seed};
+          .dropout = option_number(file, "dropout"),
+          .seed = file.seed,
+          .size = option_text(file, "size"),
+          .backbone = option_text(file, "backbone")};
 }
 
 std::vector<NamedTensor> all_tensors(const layers::Module& network) {

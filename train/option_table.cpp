@@ -41,6 +41,12 @@ std::string words_for(const Range& range, const char* kind) {
   return kind;
 }
 
+// TOML tells numbers from integers by the point.
+std::string number_text(double value) {
+  const std::string text = fmt::format("{}", value);
+  return text.find_first_of(".e") == text.npos ? text + ".0" : text;
+}
+
 bool is_positional(const Option& option) { return std::isupper(static_cast<unsigned char>(option.flag[0])) != 0; }
 
 std::string flag_name(const Option& option) { return is_positional(option) ? option.flag : "--" + option.flag; }
@@ -130,10 +136,7 @@ void OptionTable::number(OptionName name, double& value, Range range) {
   Option& option = add(std::move(name), ValueKind::number);
   option.domain = words_for(range, "a number");
   option.set = [&value, range](const std::string& text) { return set_number(text, range, value); };
-  option.get = [&value] {
-    const std::string text = fmt::format("{}", value);
-    return text.find_first_of(".e") == text.npos ? text + ".0" : text;  // TOML tells numbers from integers by this
-  };
+  option.get = [&value] { return number_text(value); };
 }
 
 void OptionTable::integer(OptionName name, int64_t& value, Range range) {
@@ -141,6 +144,17 @@ void OptionTable::integer(OptionName name, int64_t& value, Range range) {
   option.domain = words_for(range, "an integer");
   option.set = [&value, range](const std::string& text) { return set_number(text, range, value); };
   option.get = [&value] { return std::to_string(value); };
+}
+
+void OptionTable::number(OptionName name, std::optional<double>& value, Range range) {
+  Option& option = add(std::move(name), ValueKind::number);
+  option.domain = words_for(range, "a number") + ", or auto";
+  option.set = [&value, range](const std::string& text) {
+    double parsed = 0;
+    if (text == "auto") return value.reset(), true;
+    return set_number(text, range, parsed) ? (value = parsed, true) : false;
+  };
+  option.get = [&value] { return value ? number_text(*value) : std::string("auto"); };
 }
 
 void OptionTable::integer(OptionName name, std::optional<int64_t>& value, Range range) {

@@ -58,6 +58,7 @@ class OptionTable {
   void group(const std::string& title) { group_ = title; }
   void boolean(OptionName name, bool& value);
   void number(OptionName name, double& value, Range range);
+  void number(OptionName name, std::optional<double>& value, Range range);  // also "auto": no value
   void integer(OptionName name, int64_t& value, Range range);
   void integer(OptionName name, std::optional<int64_t>& value, Range range);  // also "auto": no value
   void text(OptionName name, std::string& value);

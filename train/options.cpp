@@ -132,7 +132,17 @@ void declare_model(OptionTable& table, TrainOptions& o) {
   table.choice({"model", "model.name", "NAME", "The network"}, o.model, words(layers::model_names()));
   table.choice({"head", "model.head", "NAME", "What is learnt of a clip: its class, numbers, or several labels"},
                o.head, kHeadNames);
-  table.number({"dropout", "model.dropout", "X", "Probability of leaving a feature out before the last layer"},
+  const auto or_auto = [](const std::vector<std::string>& names) {
+    auto choices = words(names);
+    choices.insert(choices.begin(), {"auto", ""});
+    return choices;
+  };
+  table.choice({"model-size", "model.size", "SIZE", "Of sora-serial and sora-fusion; auto: small"}, o.model_size,
+               or_auto({"tiny", "small", "base"}));
+  table.choice({"backbone", "model.backbone", "NAME",
+                "What sora-serial and sora-fusion see single frames with; auto: sora-cnn, sized with them"},
+               o.backbone, or_auto(layers::frame_model_names()));
+  table.number({"dropout", "model.dropout", "X", "Probability of leaving a feature out; auto: the model's own"},
                o.dropout, {.low = 0, .high = 0.95});
 }
 

@@ -56,7 +56,8 @@ struct TrainOptions {
   // Model
   std::string model = "sora-cnn";
   Head head = Head::classification;
-  double dropout = 0.0;
+  std::string model_size, backbone;  // empty: the model's own
+  std::optional<double> dropout;
 
   // Optimization
   int64_t epochs = 5, max_steps = 0, batch = 8;

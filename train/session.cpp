@@ -42,7 +42,9 @@ std::string place(const TrainOptions& options, Device device) {
 ModelFile describe(const TrainOptions& options, const Dataset& dataset) {
   ModelFile file;
   file.model = options.model;
-  file.model_options["dropout"] = fmt::format("{}", options.dropout);
+  if (options.dropout) file.model_options["dropout"] = fmt::format("{}", *options.dropout);
+  if (!options.model_size.empty()) file.model_options["size"] = options.model_size;
+  if (!options.backbone.empty()) file.model_options["backbone"] = options.backbone;
   file.head = options.head;
   file.classes = dataset.classes;
   file.targets = standardization(dataset);

@@ -17,34 +17,42 @@ using Make = std::shared_ptr<VideoModel> (*)(const ModelOptions& options, Random
 struct Entry {
   const char* name;
   Make make;
+  bool of_frames, of_sora_kind;
 };
 
 template <class Model, auto... arguments>
-std::shared_ptr<VideoModel> make(const ModelOptions& options, Random& random) {
-  return std::make_shared<Model>(options, random, arguments...);
+Entry model(const char* name) {
+  const Make make = [](const ModelOptions& options, Random& random) -> std::shared_ptr<VideoModel> {
+    return std::make_shared<Model>(options, random, arguments...);
+  };
+  return {name, make, std::is_base_of_v<FrameModel, Model>, std::is_base_of_v<SoraVideo, Model>};
 }
 
 const Entry kModels[] = {
-    {"sora-cnn", make<SoraCnn>},
-    {"sora-serial", make<SoraSerial>},
-    {"sora-fusion", make<SoraFusion>},
-    {"resnet18", make<ResNet, 18>},
-    {"resnet50", make<ResNet, 50>},
-    {"vgg11", make<Vgg, 11>},
-    {"vgg16", make<Vgg, 16>},
-    {"r3d_18", make<VideoResNet, VideoResNet::Kind::r3d>},
-    {"mc3_18", make<VideoResNet, VideoResNet::Kind::mc3>},
-    {"r2plus1d_18", make<VideoResNet, VideoResNet::Kind::r2plus1d>},
-    {"c3d", make<C3d>},
-    {"i3d", make<I3d>},
+    model<SoraCnn>("sora-cnn"),
+    model<SoraSerial>("sora-serial"),
+    model<SoraFusion>("sora-fusion"),
+    model<ResNet, 18>("resnet18"),
+    model<ResNet, 50>("resnet50"),
+    model<Vgg, 11>("vgg11"),
+    model<Vgg, 16>("vgg16"),
+    model<VideoResNet, VideoResNet::Kind::r3d>("r3d_18"),
+    model<VideoResNet, VideoResNet::Kind::mc3>("mc3_18"),
+    model<VideoResNet, VideoResNet::Kind::r2plus1d>("r2plus1d_18"),
+    model<C3d>("c3d"),
+    model<I3d>("i3d"),
 };
 
 }  // namespace
 
 std::shared_ptr<VideoModel> make_model(const std::string& name, const ModelOptions& options) {
   Random random(options.seed, stream_of("weights"));
-  for (const Entry& entry : kModels)
-    if (name == entry.name) return entry.make(options, random);
+  for (const Entry& entry : kModels) {
+    if (name != entry.name) continue;
+    if (!entry.of_sora_kind && !(options.size.empty() && options.backbone.empty()))
+      throw Error(concat("model '", name, "' comes in one size and has no backbone to choose"), exit_code::kUsage);
+    return entry.make(options, random);
+  }
   std::string known;
   for (const std::string& each : model_names()) known += (known.empty() ? "" : ", ") + each;
   throw Error(concat("model '", name, "': no such model; there are: ", known), exit_code::kUsage);
@@ -59,6 +67,13 @@ std::shared_ptr<FrameModel> make_frame_model(const std::string& name, const Mode
 std::vector<std::string> model_names() {
   std::vector<std::string> names;
   for (const Entry& entry : kModels) names.emplace_back(entry.name);
+  return names;
+}
+
+std::vector<std::string> frame_model_names() {
+  std::vector<std::string> names;
+  for (const Entry& entry : kModels)
+    if (entry.of_frames) names.emplace_back(entry.name);
   return names;
 }
 

@@ -5,9 +5,11 @@
 
 namespace engine::layers {
 
-// Throws Error (usage) with the known names when there is no such model.
+// Throws Error (usage) with the known names when there is no such model, or where `options` have a size or a backbone
+// for a model that has none.
 std::shared_ptr<VideoModel> make_model(const std::string& name, const ModelOptions& options);
 std::vector<std::string> model_names();
+std::vector<std::string> frame_model_names();
 // One of those that see single frames; likewise.
 std::shared_ptr<FrameModel> make_frame_model(const std::string& name, const ModelOptions& options);
 
