@@ -1,5 +1,5 @@
 // What the rows of the case table cannot say of attention: strides of every kind, the saved log-sum-exp, and that the
-// two ways to compute it on CUDA agree.
+// two ways to compute it on CUDA agree, as do some batches at a time and all on the CPU.
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -9,6 +9,7 @@
 #include "engine/random.h"
 #include "kernels/attention_composed.h"
 #include "kernels/copy.h"
+#include "kernels/cpu/context.h"
 
 namespace engine {
 namespace {
@@ -142,6 +143,20 @@ TEST_CASE("attention saves the logarithm of the sum of exponentials") {
         else
           CHECK(got == doctest::Approx(std::log(sum)).epsilon(1e-13));
       }
+}
+
+TEST_CASE("attention gives the same bytes by some batches at a time as by all at once") {
+  const int threads = cpu_context().threads();
+  cpu_context().set_threads(1);
+  for (const Problem& problem : {Problem{5, 100, 600, 1, 3, {.scale = 0.4}, {600, 31, 0, 9, 77}},  // two at a time
+                                 Problem{3, 130, 520, 2, 3, {.scale = 0.4, .causal = true}},       // one
+                                 Problem{3, 100, 700, 2, 3, {.scale = 0.4, .dropout = {0.3, 7, 2}}}})
+    for (const bool strided : {false, true}) {
+      const Results some = run(problem, kCpu, DType::f32, strided, false);
+      const Results all = run(problem, kCpu, DType::f32, strided, true);
+      for (const auto& [a, b] : pairs_of(some, all)) CHECK(std::memcmp(a->memory(), b->memory(), a->bytes()) == 0);
+    }
+  cpu_context().set_threads(threads);
 }
 
 TEST_CASE("CUDA: attention in one kernel and by products of matrices agree, whatever the strides") {
