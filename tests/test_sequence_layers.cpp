@@ -180,6 +180,24 @@ TEST_CASE("Lstm: two layers, two directions, starting states") {
   CHECK_THROWS_WITH(lstm(x, noise({2, 2, 3}, random), {}), doctest::Contains("expected h0 and c0 (4, N, hidden), got"));
 }
 
+TEST_CASE("Lstm: a row with a length is computed as if it were cut there, in every layer and direction") {
+  Random random(11);
+  Lstm lstm(5, 3, random, {.layers = 2, .bidirectional = true});
+  const Weights w = in_f64(lstm, random);
+  const Tensor x = noise({2, 4, 5}, random), h0 = noise({4, 2, 3}, random), c0 = noise({4, 2, 3}, random);
+  const Lstm::Result all = lstm(x, h0, c0, Tensor::from<int64_t>({4, 2}));
+  const Lstm::Result whole = lstm(x, h0, c0), cut = lstm(x.flatten(0, 1).slice(4, 6).reshape({1, 2, 5}),
+                                                         permute(permute(h0, {1, 0, 2}).slice(1, 2), {1, 0, 2}),
+                                                         permute(permute(c0, {1, 0, 2}).slice(1, 2), {1, 0, 2}));
+  Rows padded = sample(cut.y, 0);
+  padded.resize(4, Row(6, 0.0));
+  check_rows(all.y, {sample(whole.y, 0), padded});
+  for (int64_t i = 0; i < 4; ++i) {
+    check_rows(all.h.slice(i, i + 1), {{sample(whole.h, i)[0], sample(cut.h, i)[0]}});
+    check_rows(all.c.slice(i, i + 1), {{sample(whole.c, i)[0], sample(cut.c, i)[0]}});
+  }
+}
+
 TEST_CASE("Lstm: dropout between layers in training, not behind the last; starting weights; bf16") {
   Random random(2);
   Lstm two(6, 16, random, {.layers = 2, .dropout = 0.5}), one(6, 16, random, {.dropout = 0.5});
