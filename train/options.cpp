@@ -219,7 +219,10 @@ void declare(OptionTable& table, TrainOptions& options) {
 
 void resolve(TrainOptions& options, FrameSize source) {
   if (options.min_scale > options.max_scale) options.max_scale = options.min_scale;
-  if (!options.frames) options.frames = options.model == "sora-cnn" ? kFramesOfImageModel : kFramesOfVideoModel;
+  if (!options.frames) {
+    const std::vector<std::string> of_frames = layers::frame_model_names();
+    options.frames = std::ranges::count(of_frames, options.model) > 0 ? kFramesOfImageModel : kFramesOfVideoModel;
+  }
   if (!options.size) {
     const int smallest = std::min(source.width, source.height);
     const int side = smallest > 0 ? std::clamp(smallest, kSmallestSide, kUsualSide) : kUsualSide;
