@@ -41,7 +41,7 @@ constexpr Algorithm kAlgorithms[] = {{"standard", CUDNN_RNN_ALGO_STANDARD},
 template <class T, auto kCreate, auto kDestroy>
 struct Descriptor {
   T handle{};
-  Descriptor() { ENGINE_CUDNN(kCreate(&handle)); }
+  Descriptor() { ENGINE_CUDA(kCreate(&handle)); }
   ~Descriptor() { kDestroy(handle); }
   Descriptor(const Descriptor&) = delete;
   Descriptor& operator=(const Descriptor&) = delete;
@@ -53,24 +53,24 @@ class CudnnLstm {
   CudnnLstm(CudaContext& ctx, const Size& size, const Type& type, cudnnRNNAlgo_t algorithm) : ctx_(ctx) {
     const auto elements = [&](int width) { return static_cast<size_t>(size.batch) * static_cast<size_t>(width); };
     const size_t wide = type.data == CUDNN_DATA_FLOAT ? 4 : 2;
-    ENGINE_CUDNN(cudnnSetDropoutDescriptor(dropout_.handle, ctx.cudnn(), 0, nullptr, 0, 0));
-    ENGINE_CUDNN(cudnnSetRNNDescriptor_v8(rnn_.handle, algorithm, CUDNN_LSTM, CUDNN_RNN_DOUBLE_BIAS,
-                                          CUDNN_UNIDIRECTIONAL, CUDNN_LINEAR_INPUT, type.data, type.math,
-                                          type.tensor_cores, size.inputs, size.hidden, size.hidden, 1, dropout_.handle,
-                                          CUDNN_RNN_PADDED_IO_ENABLED));
+    ENGINE_CUDA(cudnnSetDropoutDescriptor(dropout_.handle, ctx.cudnn(), 0, nullptr, 0, 0));
+    ENGINE_CUDA(cudnnSetRNNDescriptor_v8(rnn_.handle, algorithm, CUDNN_LSTM, CUDNN_RNN_DOUBLE_BIAS,
+                                         CUDNN_UNIDIRECTIONAL, CUDNN_LINEAR_INPUT, type.data, type.math,
+                                         type.tensor_cores, size.inputs, size.hidden, size.hidden, 1, dropout_.handle,
+                                         CUDNN_RNN_PADDED_IO_ENABLED));
     const std::vector<int> lengths(static_cast<size_t>(size.batch), size.steps);
     float fill = 0;
     const auto sequence = [&](cudnnRNNDataDescriptor_t descriptor, int width) {
-      ENGINE_CUDNN(cudnnSetRNNDataDescriptor(descriptor, type.data, CUDNN_RNN_DATA_LAYOUT_SEQ_MAJOR_UNPACKED,
-                                             size.steps, size.batch, width, lengths.data(), &fill));
+      ENGINE_CUDA(cudnnSetRNNDataDescriptor(descriptor, type.data, CUDNN_RNN_DATA_LAYOUT_SEQ_MAJOR_UNPACKED, size.steps,
+                                            size.batch, width, lengths.data(), &fill));
     };
     sequence(x_.handle, size.inputs);
     sequence(y_.handle, size.hidden);
     const int state[] = {1, size.batch, size.hidden}, strides[] = {size.batch * size.hidden, size.hidden, 1};
-    ENGINE_CUDNN(cudnnSetTensorNdDescriptor(state_.handle, type.data, 3, state, strides));
-    ENGINE_CUDNN(cudnnGetRNNWeightSpaceSize(ctx.cudnn(), rnn_.handle, &weight_bytes_));
-    ENGINE_CUDNN(cudnnGetRNNTempSpaceSizes(ctx.cudnn(), rnn_.handle, CUDNN_FWD_MODE_TRAINING, x_.handle, &work_bytes_,
-                                           &reserve_bytes_));
+    ENGINE_CUDA(cudnnSetTensorNdDescriptor(state_.handle, type.data, 3, state, strides));
+    ENGINE_CUDA(cudnnGetRNNWeightSpaceSize(ctx.cudnn(), rnn_.handle, &weight_bytes_));
+    ENGINE_CUDA(cudnnGetRNNTempSpaceSizes(ctx.cudnn(), rnn_.handle, CUDNN_FWD_MODE_TRAINING, x_.handle, &work_bytes_,
+                                          &reserve_bytes_));
     const auto steps = static_cast<size_t>(size.steps);
     x = memory(elements(size.inputs) * steps * wide), y = memory(elements(size.hidden) * steps * wide);
     dx = memory(elements(size.inputs) * steps * wide), dy = memory(elements(size.hidden) * steps * wide);
@@ -85,20 +85,20 @@ class CudnnLstm {
   }
 
   void forward() const {
-    ENGINE_CUDNN(cudnnRNNForward(ctx_.cudnn(), rnn_.handle, CUDNN_FWD_MODE_TRAINING, lengths(), x_.handle, x.memory(),
-                                 y_.handle, y.memory(), state_.handle, nullptr, nullptr, state_.handle, nullptr,
-                                 nullptr, weight_bytes_, weights.memory(), work_bytes_, work.memory(), reserve_bytes_,
-                                 reserve.memory()));
+    ENGINE_CUDA(cudnnRNNForward(ctx_.cudnn(), rnn_.handle, CUDNN_FWD_MODE_TRAINING, lengths(), x_.handle, x.memory(),
+                                y_.handle, y.memory(), state_.handle, nullptr, nullptr, state_.handle, nullptr, nullptr,
+                                weight_bytes_, weights.memory(), work_bytes_, work.memory(), reserve_bytes_,
+                                reserve.memory()));
   }
   void backward() const {
-    ENGINE_CUDNN(cudnnRNNBackwardData_v8(ctx_.cudnn(), rnn_.handle, lengths(), y_.handle, y.memory(), dy.memory(),
-                                         x_.handle, dx.memory(), state_.handle, nullptr, nullptr, nullptr,
-                                         state_.handle, nullptr, nullptr, nullptr, weight_bytes_, weights.memory(),
-                                         work_bytes_, work.memory(), reserve_bytes_, reserve.memory()));
-    ENGINE_CUDNN(cudnnRNNBackwardWeights_v8(ctx_.cudnn(), rnn_.handle, CUDNN_WGRAD_MODE_ADD, lengths(), x_.handle,
-                                            x.memory(), state_.handle, nullptr, y_.handle, y.memory(), weight_bytes_,
-                                            dweights.memory(), work_bytes_, work.memory(), reserve_bytes_,
-                                            reserve.memory()));
+    ENGINE_CUDA(cudnnRNNBackwardData_v8(ctx_.cudnn(), rnn_.handle, lengths(), y_.handle, y.memory(), dy.memory(),
+                                        x_.handle, dx.memory(), state_.handle, nullptr, nullptr, nullptr, state_.handle,
+                                        nullptr, nullptr, nullptr, weight_bytes_, weights.memory(), work_bytes_,
+                                        work.memory(), reserve_bytes_, reserve.memory()));
+    ENGINE_CUDA(cudnnRNNBackwardWeights_v8(ctx_.cudnn(), rnn_.handle, CUDNN_WGRAD_MODE_ADD, lengths(), x_.handle,
+                                           x.memory(), state_.handle, nullptr, y_.handle, y.memory(), weight_bytes_,
+                                           dweights.memory(), work_bytes_, work.memory(), reserve_bytes_,
+                                           reserve.memory()));
   }
 
  private:

@@ -11,15 +11,17 @@ std::string place(std::string_view call, std::string_view file, int line) {
   return concat(call.substr(0, call.find('(')), " at ", ours == file.npos ? file : file.substr(ours), ":", line);
 }
 
-}  // namespace
-
+// The codes that mean "no usable GPU": no driver, a driver too old, a stub for the driver, no device.
 bool means_no_device(cudaError_t status) {
   return status == cudaErrorStubLibrary || status == cudaErrorInsufficientDriver || status == cudaErrorNoDevice ||
          status == cudaErrorInvalidDevice || status == cudaErrorSystemDriverMismatch ||
          status == cudaErrorCompatNotSupportedOnDevice || status == cudaErrorDevicesUnavailable;
 }
 
-void throw_cuda(cudaError_t status, const char* call, const char* file, int line) {
+}  // namespace
+
+void check_call(cudaError_t status, const char* call, const char* file, int line) {
+  if (status == cudaSuccess) return;
   cudaGetLastError();  // so that the next check does not report this one again
   if (status == cudaErrorMemoryAllocation)
     throw Error(concat("out of device memory in ", place(call, file, line), "; use a smaller batch or fewer frames"),
@@ -30,7 +32,8 @@ void throw_cuda(cudaError_t status, const char* call, const char* file, int line
   throw Error(text + "; if a kernel that was queued before is to blame, CUDA_LAUNCH_BLOCKING=1 names it");
 }
 
-void throw_cublas(cublasStatus_t status, const char* call, const char* file, int line) {
+void check_call(cublasStatus_t status, const char* call, const char* file, int line) {
+  if (status == CUBLAS_STATUS_SUCCESS) return;
   throw Error(concat("cuBLASLt error ", static_cast<int>(status), " (", cublasLtGetStatusName(status), ") in ",
                      place(call, file, line)),
               status == CUBLAS_STATUS_ALLOC_FAILED      ? exit_code::kDeviceMemory
@@ -38,7 +41,8 @@ void throw_cublas(cublasStatus_t status, const char* call, const char* file, int
                                                         : exit_code::kInternal);
 }
 
-void throw_cudnn(cudnnStatus_t status, const char* call, const char* file, int line) {
+void check_call(cudnnStatus_t status, const char* call, const char* file, int line) {
+  if (status == CUDNN_STATUS_SUCCESS) return;
   char detail[512] = "";
   cudnnGetLastErrorString(detail, sizeof detail);
   throw Error(concat("cuDNN error ", static_cast<int>(status), " (", cudnnGetErrorString(status), ") in ",

@@ -97,14 +97,14 @@ CudaContext::~CudaContext() {
 }
 
 cublasLtHandle_t CudaContext::cublaslt() {
-  if (!cublaslt_) ENGINE_CUBLAS(cublasLtCreate(cublaslt_.receive()));
+  if (!cublaslt_) ENGINE_CUDA(cublasLtCreate(cublaslt_.receive()));
   return cublaslt_.get();
 }
 
 cudnnHandle_t CudaContext::cudnn() {
   if (!cudnn_) {
-    ENGINE_CUDNN(cudnnCreate(cudnn_.receive()));
-    ENGINE_CUDNN(cudnnSetStream(cudnn_.get(), stream()));
+    ENGINE_CUDA(cudnnCreate(cudnn_.receive()));
+    ENGINE_CUDA(cudnnSetStream(cudnn_.get(), stream()));
   }
   return cudnn_.get();
 }

@@ -30,13 +30,13 @@ class CudnnDescriptor {
  public:
   explicit CudnnDescriptor(cudnnBackendDescriptorType_t type) {
     cudnnBackendDescriptor_t made = nullptr;
-    ENGINE_CUDNN(cudnnBackendCreateDescriptor(type, &made));
+    ENGINE_CUDA(cudnnBackendCreateDescriptor(type, &made));
     handle_.reset(made, cudnnBackendDestroyDescriptor);
   }
 
   cudnnBackendDescriptor_t get() const { return handle_.get(); }
   const std::shared_ptr<void>& handle() const { return handle_; }
-  void finalize() const { ENGINE_CUDNN(cudnnBackendFinalize(get())); }
+  void finalize() const { ENGINE_CUDA(cudnnBackendFinalize(get())); }
   // False where cuDNN cannot do what the descriptor says.
   bool supported() const { return cudnnBackendFinalize(get()) == CUDNN_STATUS_SUCCESS; }
 
@@ -75,17 +75,17 @@ class CudnnDescriptor {
 
  private:
   void set(cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type, size_t count, const void* values) {
-    ENGINE_CUDNN(cudnnBackendSetAttribute(get(), name, type, static_cast<int64_t>(count), values));
+    ENGINE_CUDA(cudnnBackendSetAttribute(get(), name, type, static_cast<int64_t>(count), values));
   }
   // At least as many as there are values.
   size_t room_for(cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type) const {
     int64_t room = 0;
-    ENGINE_CUDNN(cudnnBackendGetAttribute(get(), name, type, 0, &room, nullptr));
+    ENGINE_CUDA(cudnnBackendGetAttribute(get(), name, type, 0, &room, nullptr));
     return static_cast<size_t>(room);
   }
   int64_t read(cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type, size_t room, void* into) const {
     int64_t count = 0;
-    ENGINE_CUDNN(cudnnBackendGetAttribute(get(), name, type, static_cast<int64_t>(room), &count, into));
+    ENGINE_CUDA(cudnnBackendGetAttribute(get(), name, type, static_cast<int64_t>(room), &count, into));
     return count;
   }
 

@@ -102,8 +102,7 @@ void launch(CudaContext& ctx, const char* name, void (*kernel)(P...), dim3 grid,
       ENGINE_CUDA(cudaFuncSetAttribute(function, cudaFuncAttributeMaxDynamicSharedMemorySize, asked));
   }
   LAUNCH(kernel, grid, block, shared_bytes, ctx.stream(), as_parameter<P>(arguments)...);
-  if (const cudaError_t status = cudaGetLastError(); status != cudaSuccess)
-    throw_cuda(status, name, __FILE__, __LINE__);
+  check_call(cudaGetLastError(), name, __FILE__, __LINE__);
 }
 
 // As launch(), of blocks that all run at once, so that they can meet in grid_barrier(), and that have no SHARED memory
@@ -120,8 +119,7 @@ bool launch_together(CudaContext& ctx, const char* name, void (*kernel)(P...), u
   if (int64_t{resident} * ctx.multiprocessors() < blocks || ctx.attribute(cudaDevAttrCooperativeLaunch) == 0)
     return false;
   LAUNCH_COOPERATIVE(kernel, blocks, threads, shared_bytes, ctx.stream(), as_parameter<P>(arguments)...);
-  if (const cudaError_t status = cudaGetLastError(); status != cudaSuccess)
-    throw_cuda(status, name, __FILE__, __LINE__);
+  check_call(cudaGetLastError(), name, __FILE__, __LINE__);
   return true;
 }
 

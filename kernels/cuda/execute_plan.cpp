@@ -23,7 +23,7 @@ void execute_plan(CudaContext& ctx, const ConvPlan& plan, const ConvMemory& memo
   arguments.set_all(CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, addresses);
   arguments.set(CUDNN_ATTR_VARIANT_PACK_WORKSPACE, workspace);
   arguments.finalize();
-  ENGINE_CUDNN(cudnnBackendExecute(ctx.cudnn(), plan.plan.get(), arguments.get()));
+  ENGINE_CUDA(cudnnBackendExecute(ctx.cudnn(), plan.plan.get(), arguments.get()));
 }
 
 }  // namespace engine

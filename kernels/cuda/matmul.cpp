@@ -62,21 +62,21 @@ using Preference = std::unique_ptr<cublasLtMatmulPreferenceOpaque_t, Deleter<cub
 
 template <class T>
 void set(const Product& product, cublasLtMatmulDescAttributes_t attribute, T value) {
-  ENGINE_CUBLAS(cublasLtMatmulDescSetAttribute(product.get(), attribute, &value, sizeof value));
+  ENGINE_CUDA(cublasLtMatmulDescSetAttribute(product.get(), attribute, &value, sizeof value));
 }
 template <class T>
 void set(const Layout& layout, cublasLtMatrixLayoutAttribute_t attribute, T value) {
-  ENGINE_CUBLAS(cublasLtMatrixLayoutSetAttribute(layout.get(), attribute, &value, sizeof value));
+  ENGINE_CUDA(cublasLtMatrixLayoutSetAttribute(layout.get(), attribute, &value, sizeof value));
 }
 template <class T>
 void set(const Preference& preference, cublasLtMatmulPreferenceAttributes_t attribute, T value) {
-  ENGINE_CUBLAS(cublasLtMatmulPreferenceSetAttribute(preference.get(), attribute, &value, sizeof value));
+  ENGINE_CUDA(cublasLtMatmulPreferenceSetAttribute(preference.get(), attribute, &value, sizeof value));
 }
 
 Layout make_layout(const Matrix& matrix, DType dtype, int64_t batch) {
   cublasLtMatrixLayout_t handle = nullptr;
-  ENGINE_CUBLAS(cublasLtMatrixLayoutCreate(&handle, type_of(dtype), static_cast<uint64_t>(matrix.rows),
-                                           static_cast<uint64_t>(matrix.columns), matrix.leading));
+  ENGINE_CUDA(cublasLtMatrixLayoutCreate(&handle, type_of(dtype), static_cast<uint64_t>(matrix.rows),
+                                         static_cast<uint64_t>(matrix.columns), matrix.leading));
   Layout layout(handle);
   set(layout, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, static_cast<int32_t>(batch));
   set(layout, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, matrix.batch_stride);
@@ -95,7 +95,7 @@ struct Plan {
     cublasComputeType_t compute = CUBLAS_COMPUTE_32F;
     if (key.dtype == DType::f32 && key.products == F32Products::tf32) compute = CUBLAS_COMPUTE_32F_FAST_TF32;
     cublasLtMatmulDesc_t handle = nullptr;
-    ENGINE_CUBLAS(cublasLtMatmulDescCreate(&handle, compute, CUDA_R_32F));
+    ENGINE_CUDA(cublasLtMatmulDescCreate(&handle, compute, CUDA_R_32F));
     product.reset(handle);
     set(product, CUBLASLT_MATMUL_DESC_TRANSA, key.left.transposed ? CUBLAS_OP_T : CUBLAS_OP_N);
     set(product, CUBLASLT_MATMUL_DESC_TRANSB, key.right.transposed ? CUBLAS_OP_T : CUBLAS_OP_N);
@@ -109,7 +109,7 @@ struct Plan {
     result = make_layout(key.result, key.dtype, key.batch);
 
     cublasLtMatmulPreference_t wish = nullptr;
-    ENGINE_CUBLAS(cublasLtMatmulPreferenceCreate(&wish));
+    ENGINE_CUDA(cublasLtMatmulPreferenceCreate(&wish));
     const Preference preference(wish);
     set(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, kWorkspace);
     // Parts of a sum are added up in f32, not in the type of the result.
@@ -157,8 +157,8 @@ struct Plan {
            void* workspace) const {
     if (key.epilogue != CUBLASLT_EPILOGUE_DEFAULT) set(product, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);
     const float one = 1.0f, zero = 0.0f;
-    ENGINE_CUBLAS(cublasLtMatmul(ctx.cublaslt(), product.get(), &one, b, left.get(), a, right.get(), &zero, y,
-                                 result.get(), y, result.get(), &*algorithm, workspace, kWorkspace, ctx.stream()));
+    ENGINE_CUDA(cublasLtMatmul(ctx.cublaslt(), product.get(), &one, b, left.get(), a, right.get(), &zero, y,
+                               result.get(), y, result.get(), &*algorithm, workspace, kWorkspace, ctx.stream()));
   }
 };
 
