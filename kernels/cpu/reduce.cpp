@@ -5,15 +5,6 @@
 namespace engine {
 namespace {
 
-// x seen as (outer, count, inner), reduced over count.
-struct Extents {
-  int64_t outer, count, inner;
-  Extents(const Reduce& p, const Shape& shape)
-      : outer(shape.elements(0, p.first_axis)),
-        count(shape.elements(p.first_axis, p.last_axis)),
-        inner(shape.elements(p.last_axis, shape.rank())) {}
-};
-
 // Sums of columns: y[i] = scale * sum over r of x[r][i].
 template <class T>
 void sum_columns(CpuContext& ctx, int64_t rows, int64_t columns, const T* x, T* y, T scale) {
@@ -33,7 +24,7 @@ void sum_columns(CpuContext& ctx, int64_t rows, int64_t columns, const T* x, T* 
 }
 
 template <class T>
-void sum_axis(CpuContext& ctx, const Extents& e, const T* x, T* y, T scale) {
+void sum_axis(CpuContext& ctx, const ReduceExtents& e, const T* x, T* y, T scale) {
   if (e.inner == 1) {
     parallel_rows(e.outer, e.count, [&](int64_t o) {
       const T* row = x + o * e.count;
@@ -45,26 +36,11 @@ void sum_axis(CpuContext& ctx, const Extents& e, const T* x, T* y, T scale) {
     sum_columns(ctx, e.count, e.inner, x + o * e.count * e.inner, y + o * e.inner, scale);
 }
 
-template <class T>
-bool beats(T candidate, T best) {
-  return candidate > best || (candidate != candidate && best == best);
-}
-
-// The position along the reduced axis of the first maximal element of column i of slab o.
-template <class T>
-int64_t first_max(const Extents& e, const T* x, int64_t o, int64_t i) {
-  const T* column = x + o * e.count * e.inner + i;
-  int64_t best = 0;
-  for (int64_t c = 1; c < e.count; ++c)
-    if (beats(column[c * e.inner], column[best * e.inner])) best = c;
-  return best;
-}
-
+// Calls body(k, at) for every result k and the first maximal element of x that it is made of.
 template <class T, class Body>
-void for_each_max(const Extents& e, const T* x, const Body& body) {
+void for_each_max(const ReduceExtents& e, const T* x, const Body& body) {
   parallel_rows(e.outer * e.inner, e.count, [&](int64_t k) {
-    const int64_t o = k / e.inner, i = k % e.inner, best = first_max(e, x, o, i);
-    body(k, (o * e.count + best) * e.inner + i);
+    body(k, e.first_of(k) + e.first_max(k, [x](int64_t at) { return x[at]; }) * e.inner);
   });
 }
 
@@ -72,7 +48,7 @@ void for_each_max(const Extents& e, const T* x, const Body& body) {
 
 void reduce_forward(CpuContext& ctx, const Reduce& p, ConstView x, View y) {
   const InF32 in_f32(ctx, x, y);
-  const Extents e(p, x.shape);
+  const ReduceExtents e(p, x.shape);
   dispatch_float(x.dtype, [&]<class T>() {
     const T* in = x.as<T>();
     T* out = y.as<T>();
@@ -85,7 +61,7 @@ void reduce_forward(CpuContext& ctx, const Reduce& p, ConstView x, View y) {
 
 void reduce_backward(CpuContext& ctx, const Reduce& p, ConstView x, ConstView dy, View dx) {
   const InF32 in_f32(ctx, x, dy, dx);
-  const Extents e(p, dx.shape);
+  const ReduceExtents e(p, dx.shape);
   dispatch_float(dy.dtype, [&]<class T>() {
     const T* upstream = dy.as<T>();
     T* out = dx.as<T>();
@@ -108,7 +84,7 @@ void argmax(CpuContext& ctx, ConstView x, View y) {
   const int64_t columns = x.shape[-1];
   dispatch_float(x.dtype, [&]<class T>() {
     int64_t* out = y.as<int64_t>();
-    const Extents e(Reduce{Reduce::max, x.shape.rank() - 1, x.shape.rank()}, x.shape);
+    const ReduceExtents e(Reduce{Reduce::max, x.shape.rank() - 1, x.shape.rank()}, x.shape);
     for_each_max(e, x.as<T>(), [&](int64_t k, int64_t at) { out[k] = at % columns; });
   });
 }

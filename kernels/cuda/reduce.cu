@@ -3,6 +3,7 @@
 // that the order of additions depends on the shape alone.
 #include "kernels/reduce.h"
 
+#include "kernels/copy.h"
 #include "kernels/cuda/device.h"
 
 namespace engine {
@@ -12,15 +13,6 @@ constexpr int kThreads = 256;
 constexpr int kPacksPerThread = 8;  // of a row's piece
 constexpr int64_t kRowsPerPiece = 512;
 constexpr int kColumnThreads = 32, kRowThreads = kThreads / kColumnThreads;
-
-// x seen as (outer, count, inner), reduced over count.
-struct Extents {
-  int64_t outer, count, inner;
-  Extents(const Reduce& p, const Shape& shape)
-      : outer(shape.elements(0, p.first_axis)),
-        count(shape.elements(p.first_axis, p.last_axis)),
-        inner(shape.elements(p.last_axis, shape.rank())) {}
-};
 
 // Sums of pieces of rows: y[row * pieces + piece] = scale * sum of the piece. kPerRow threads share a piece.
 template <bool kAligned, int kPerRow, class In, class Out>
@@ -108,7 +100,7 @@ __global__ void sum_columns_kernel(int64_t count, int64_t inner, int pieces, flo
 }
 
 template <class In, class Out>
-void sum_columns(CudaContext& ctx, const Extents& e, float scale, const In* x, Out* y) {
+void sum_columns(CudaContext& ctx, const ReduceExtents& e, float scale, const In* x, Out* y) {
   const bool wide = e.inner >= kColumnThreads * kLanes<In>;
   const bool aligned = reinterpret_cast<uintptr_t>(x) % 16 == 0 && e.inner % kLanes<In> == 0;
   const int64_t pieces = blocks_for(e.count, kRowsPerPiece);
@@ -126,7 +118,7 @@ void sum_columns(CudaContext& ctx, const Extents& e, float scale, const In* x, O
         if (pieces == 1) return sum(scale, y);
         CudaScratch partial(ctx, static_cast<size_t>(e.outer * pieces * e.inner) * sizeof(float));
         sum(1.0f, partial.as<float>());
-        Extents rest = e;
+        ReduceExtents rest = e;
         rest.count = pieces;
         sum_columns<float, Out>(ctx, rest, scale, partial.as<float>(), y);
       }
@@ -134,47 +126,36 @@ void sum_columns(CudaContext& ctx, const Extents& e, float scale, const In* x, O
   });
 }
 
-__device__ inline bool beats(float candidate, float best) {
-  return candidate > best || (candidate != candidate && best == best);
-}
-
 // The position along the reduced axis of the first maximal element of output k.
 template <class T>
-__device__ inline int64_t first_max(const Extents& e, const T* x, int64_t k) {
-  const T* const column = x + k / e.inner * e.count * e.inner + k % e.inner;
-  int64_t best = 0;
-  float value = to_f32(column[0]);
-  for (int64_t c = 1; c < e.count; ++c) {
-    const float candidate = to_f32(column[c * e.inner]);
-    if (beats(candidate, value)) best = c, value = candidate;
-  }
-  return best;
+__device__ inline int64_t first_max(const ReduceExtents& e, const T* x, int64_t k) {
+  return e.first_max(k, [x](int64_t at) { return to_f32(x[at]); });
 }
 
 // One thread per output; the axis is short where this is used (classes, frames).
 template <class T>
-__global__ void max_kernel(Extents e, const T* x, T* y) {
+__global__ void max_kernel(ReduceExtents e, const T* x, T* y) {
   const int64_t k = int64_t{blockIdx.x} * kThreads + threadIdx.x;
   if (k >= e.outer * e.inner) return;
-  y[k] = x[(k / e.inner * e.count + first_max(e, x, k)) * e.inner + k % e.inner];
+  y[k] = x[e.first_of(k) + first_max(e, x, k) * e.inner];
 }
 template <class T>
-__global__ void argmax_kernel(Extents e, const T* x, int64_t* y) {
+__global__ void argmax_kernel(ReduceExtents e, const T* x, int64_t* y) {
   const int64_t k = int64_t{blockIdx.x} * kThreads + threadIdx.x;
   if (k < e.outer * e.inner) y[k] = first_max(e, x, k);
 }
 template <class T>
-__global__ void max_backward_kernel(Extents e, const T* x, const T* dy, T* dx) {
+__global__ void max_backward_kernel(ReduceExtents e, const T* x, const T* dy, T* dx) {
   const int64_t k = int64_t{blockIdx.x} * kThreads + threadIdx.x;
   if (k >= e.outer * e.inner) return;
   const int64_t best = first_max(e, x, k);
-  T* const column = dx + k / e.inner * e.count * e.inner + k % e.inner;
+  T* const column = dx + e.first_of(k);
   for (int64_t c = 0; c < e.count; ++c) column[c * e.inner] = c == best ? dy[k] : from_f32<T>(0.0f);
 }
 
 // dx[o][c][i] = scale * dy[o][i], kLanes neighbours per thread.
 template <bool kAligned, class T>
-__global__ void spread_kernel(Extents e, float scale, const T* dy, T* dx) {
+__global__ void spread_kernel(ReduceExtents e, float scale, const T* dy, T* dx) {
   constexpr int kCount = kLanes<T>;
   const int64_t count = e.outer * e.count * e.inner;
   const int64_t first = (int64_t{blockIdx.x} * kThreads + threadIdx.x) * kCount;
@@ -199,17 +180,14 @@ __global__ void spread_kernel(Extents e, float scale, const T* dy, T* dx) {
 }  // namespace
 
 void reduce_forward(CudaContext& ctx, const Reduce& p, ConstView x, View y) {
-  const Extents e(p, x.shape);
+  const ReduceExtents e(p, x.shape);
   if (y.elements() == 0) return;
   dispatch_device_float(x.dtype, [&]<class T>() {
     const T* in = x.as<T>();
     T* out = y.as<T>();
     if (p.op == Reduce::max)
       return launch(ctx, "max", max_kernel<T>, blocks_for(y.elements(), kThreads), kThreads, 0, e, in, out);
-    if (e.count == 0) {
-      ENGINE_CUDA(cudaMemsetAsync(out, 0, static_cast<size_t>(y.elements()) * sizeof(T), ctx.stream()));
-      return;
-    }
+    if (e.count == 0) return fill(ctx, y, 0.0);
     const float scale = p.op == Reduce::mean ? 1.0f / static_cast<float>(e.count) : 1.0f;
     if (e.inner == 1) return sum_rows(ctx, e.outer, e.count, scale, in, out);
     sum_columns(ctx, e, scale, in, out);
@@ -217,7 +195,7 @@ void reduce_forward(CudaContext& ctx, const Reduce& p, ConstView x, View y) {
 }
 
 void reduce_backward(CudaContext& ctx, const Reduce& p, ConstView x, ConstView dy, View dx) {
-  const Extents e(p, dx.shape);
+  const ReduceExtents e(p, dx.shape);
   if (dx.elements() == 0) return;
   dispatch_device_float(dy.dtype, [&]<class T>() {
     if (p.op == Reduce::max)
@@ -232,7 +210,7 @@ void reduce_backward(CudaContext& ctx, const Reduce& p, ConstView x, ConstView d
 }
 
 void argmax(CudaContext& ctx, ConstView x, View y) {
-  const Extents e(Reduce{Reduce::max, x.shape.rank() - 1, x.shape.rank()}, x.shape);
+  const ReduceExtents e(Reduce{Reduce::max, x.shape.rank() - 1, x.shape.rank()}, x.shape);
   dispatch_device_float(x.dtype, [&]<class T>() {
     launch(ctx, "argmax", argmax_kernel<T>, blocks_for(y.elements(), kThreads), kThreads, 0, e, x, y);
   });
