@@ -7,6 +7,21 @@
 
 namespace engine {
 
+// One axis of a bilinear sample: two neighbouring pixels and the weight of the second.
+struct BilinearSample {
+  int first, second;
+  float weight;
+
+  constexpr BilinearSample(float place, int size) {
+    const float last = static_cast<float>(size - 1);
+    float from_first_centre = place - 0.5f > 0 ? place - 0.5f : 0.0f;  // NaN is 0
+    if (from_first_centre > last) from_first_centre = last;
+    first = static_cast<int>(from_first_centre);
+    second = std::min(first + 1, size - 1);
+    weight = from_first_centre - static_cast<float>(first);
+  }
+};
+
 struct NormalizeFrames {
   static constexpr int64_t kMaxChannels = 16;
   std::array<double, kMaxChannels> scale{}, shift{};  // the first C count

@@ -11,20 +11,6 @@ namespace {
 constexpr int64_t kPixels = 64;
 constexpr int64_t kLongestRun = kPixels * NormalizeFrames::kMaxChannels;
 
-// One axis of a bilinear sample: two neighbouring pixels and the weight of the second.
-struct Sample {
-  int64_t first, second;
-  float weight;
-};
-
-Sample sample_at(float place, int64_t size) {
-  const float last = static_cast<float>(size - 1);
-  float from_first_centre = place - 0.5f > 0 ? place - 0.5f : 0.0f;  // NaN is 0
-  if (from_first_centre > last) from_first_centre = last;
-  const auto first = static_cast<int64_t>(from_first_centre);
-  return {first, std::min(first + 1, size - 1), from_first_centre - static_cast<float>(first)};
-}
-
 }  // namespace
 
 void normalize_frames(CpuContext& ctx, const NormalizeFrames& p, ConstView x, View y) {
@@ -60,8 +46,8 @@ void warp_frames(CpuContext& ctx, const NormalizeFrames& p, ConstView x, ConstVi
         const float* m = matrices + 6 * frame;
         const float right = static_cast<float>(pixel % columns) + 0.5f;
         const float down = static_cast<float>(pixel / columns % rows) + 0.5f;
-        const Sample u = sample_at(std::fma(m[0], right, std::fma(m[1], down, m[2])), width);
-        const Sample v = sample_at(std::fma(m[3], right, std::fma(m[4], down, m[5])), height);
+        const BilinearSample u(std::fma(m[0], right, std::fma(m[1], down, m[2])), static_cast<int>(width));
+        const BilinearSample v(std::fma(m[3], right, std::fma(m[4], down, m[5])), static_cast<int>(height));
         const auto at = [&](int64_t h, int64_t w, int64_t c) {
           return static_cast<T>(in[((frame * height + h) * width + w) * channels + c]);
         };

@@ -50,19 +50,6 @@ __global__ void normalize_kernel(int64_t count, int channels, const __grid_const
   }
 }
 
-// One axis of a bilinear sample: two neighbouring pixels and the weight of the second.
-struct Sample {
-  int first, second;
-  float weight;
-};
-__device__ inline Sample sample_at(float place, int size) {
-  const float last = static_cast<float>(size - 1);
-  float from_first_centre = place - 0.5f > 0 ? place - 0.5f : 0.0f;  // NaN is 0
-  if (from_first_centre > last) from_first_centre = last;
-  const int first = static_cast<int>(from_first_centre);
-  return {first, min(first + 1, size - 1), from_first_centre - static_cast<float>(first)};
-}
-
 __device__ inline float between(float a, float b, float weight) { return fmaf(weight, b - a, a); }
 
 struct WarpSizes {
@@ -80,8 +67,8 @@ __global__ void warp_kernel(int64_t frames, WarpSizes z, const __grid_constant__
   const float right = static_cast<float>(pixel % z.columns) + 0.5f, down = static_cast<float>(pixel / z.columns) + 0.5f;
   for (int64_t frame = blockIdx.y; frame < frames; frame += gridDim.y) {
     const float* m = matrices + 6 * frame;
-    const Sample u = sample_at(fmaf(m[0], right, fmaf(m[1], down, m[2])), z.width);
-    const Sample v = sample_at(fmaf(m[3], right, fmaf(m[4], down, m[5])), z.height);
+    const BilinearSample u(fmaf(m[0], right, fmaf(m[1], down, m[2])), z.width);
+    const BilinearSample v(fmaf(m[3], right, fmaf(m[4], down, m[5])), z.height);
     const uint8_t* const above = x + (frame * z.height + v.first) * z.width * z.channels;
     const uint8_t* const below = x + (frame * z.height + v.second) * z.width * z.channels;
     const int left = u.first * z.channels, other = u.second * z.channels;
