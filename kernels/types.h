@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <initializer_list>
 #include <ostream>
+#include <type_traits>
 
 #include "kernels/check.h"
 
@@ -58,6 +59,17 @@ template <>
 inline constexpr DType dtype_of<uint8_t> = DType::u8;
 template <>
 inline constexpr DType dtype_of<int64_t> = DType::i64;
+
+// bf16 (a device's as well) converts by way of float; everything else converts directly.
+template <class To, class From>
+constexpr To convert(From value) {
+  if constexpr (std::is_same_v<To, From>)
+    return value;
+  else if constexpr (std::is_arithmetic_v<To> && std::is_arithmetic_v<From>)
+    return static_cast<To>(value);
+  else
+    return static_cast<To>(static_cast<float>(value));
+}
 
 // Calls f.operator()<T>() with the C++ type of `dtype`.
 template <class F>

@@ -7,19 +7,6 @@
 namespace engine {
 namespace {
 
-// bf16 converts by way of float; everything else converts directly.
-template <class To, class From>
-To convert(From value) {
-  if constexpr (std::is_same_v<To, From>)
-    return value;
-  else if constexpr (std::is_same_v<To, bf16>)
-    return bf16(static_cast<float>(value));
-  else if constexpr (std::is_same_v<From, bf16>)
-    return static_cast<To>(static_cast<float>(value));
-  else
-    return static_cast<To>(value);
-}
-
 // One run of the innermost axis.
 template <class From, class To>
 void copy_row(const From* x, int64_t x_stride, To* y, int64_t y_stride, int64_t count) {

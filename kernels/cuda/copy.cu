@@ -19,19 +19,6 @@ void dispatch_device_all(DType dtype, F&& f) {
   });
 }
 
-// bf16 converts by way of float; everything else converts directly.
-template <class To, class From>
-__host__ __device__ inline To convert(From value) {
-  if constexpr (std::is_same_v<To, From>)
-    return value;
-  else if constexpr (std::is_same_v<To, __nv_bfloat16>)
-    return __float2bfloat16_rn(static_cast<float>(value));
-  else if constexpr (std::is_same_v<From, __nv_bfloat16>)
-    return static_cast<To>(__bfloat162float(value));
-  else
-    return static_cast<To>(value);
-}
-
 // The axes of a copy, outermost first, neighbours merged where both sides step evenly across them.
 struct Axes {
   int rank = 0;
@@ -64,31 +51,18 @@ __global__ void copy_kernel(int64_t count, Axes axes, const From* x, To* y) {
   y[to] = convert<To>(x[from]);
 }
 
-template <bool kAligned, class From, class To>
-__global__ void convert_kernel(int64_t count, const From* x, To* y) {
-  constexpr int kCount = sizeof(From) <= 2 || sizeof(To) <= 2 ? 8 : 4;
-  const int64_t first = (int64_t{blockIdx.x} * kThreads + threadIdx.x) * kCount;
-  if (first + kCount <= count) {
-    const auto in = load_pack<kAligned, kCount>(x + first);
-    Pack<To, kCount> out;
-#pragma unroll
-    for (int i = 0; i < kCount; ++i) out.at[i] = convert<To>(in.at[i]);
-    store_pack<kAligned, kCount>(y + first, out);
-  } else {
-    for (int64_t i = first; i < count; ++i) y[i] = convert<To>(x[i]);
-  }
-}
-
 template <class T>
-__global__ void fill_kernel(int64_t count, T value, T* y) {
-  constexpr int kCount = 8;
-  const int64_t first = int64_t{blockIdx.x} * kThreads * kCount + threadIdx.x;
-#pragma unroll
-  for (int i = 0; i < kCount; ++i) {
-    const int64_t at = first + i * kThreads;
-    if (at < count) y[at] = value;
+struct Constant {
+  T value;
+  __device__ T operator()() const { return value; }
+};
+
+struct Same {
+  template <class T>
+  __device__ T operator()(T x) const {
+    return x;
   }
-}
+};
 
 struct Added {
   __device__ float operator()(float y, float x) const { return y + x; }
@@ -105,9 +79,7 @@ void fill(CudaContext& ctx, View y, double value) {
       ENGINE_CUDA(cudaMemsetAsync(y.memory(), 0, static_cast<size_t>(count * size_of(y.dtype)), ctx.stream()));
     return;
   }
-  dispatch_device_all(y.dtype, [&]<class T>() {
-    launch(ctx, "fill", fill_kernel<T>, blocks_for(count, 8 * kThreads), kThreads, 0, count, convert<T>(value), y);
-  });
+  dispatch_device_all(y.dtype, [&]<class T>() { map(ctx, "fill", count, Constant<T>{convert<T>(value)}, y.as<T>()); });
 }
 
 void copy(CudaContext& ctx, ConstView x, View y) {
@@ -125,11 +97,7 @@ void copy(CudaContext& ctx, ConstView x, View y) {
       if (!contiguous)
         return launch(ctx, "copy", copy_kernel<From, To>, blocks_for(count, kThreads), kThreads, 0, count, Axes(x, y),
                       x, y);
-      constexpr int kCount = sizeof(From) <= 2 || sizeof(To) <= 2 ? 8 : 4;
-      dispatch_bool(aligned16(0, x, y), [&]<bool kAligned>() {
-        launch(ctx, "copy", convert_kernel<kAligned, From, To>, blocks_for(count, kThreads * kCount), kThreads, 0,
-               count, x, y);
-      });
+      map(ctx, "copy", count, Same{}, y.as<To>(), x.as<From>());
     });
   });
 }

@@ -1,4 +1,5 @@
-// out[i] = f(in0[i], in1[i], ...): the one launcher of everything that works element by element.
+// out[i] = f(in0[i], in1[i], ...), converted to out's type: the one launcher of everything that works element by
+// element.
 //
 // Traffic: each input is read once and the output written once, 16 bytes (or a multiple) per thread and access. Bound
 // by memory.
@@ -17,16 +18,17 @@ __global__ void map_kernel(int64_t count, F f, Out* out, const In*... in) {
     const auto apply = [&](const auto&... packs) {
       Pack<Out, kCount> result;
 #pragma unroll
-      for (int i = 0; i < kCount; ++i) result.at[i] = from_f32<Out>(f(to_f32(packs.at[i])...));
+      for (int i = 0; i < kCount; ++i) result.at[i] = convert<Out>(f(packs.at[i]...));
       store_pack<kAligned, kCount>(out + first, result);
     };
     apply(load_pack<kAligned, kCount>(in + first)...);
   } else {
-    for (int64_t i = first; i < count; ++i) out[i] = from_f32<Out>(f(to_f32(in[i])...));
+    for (int64_t i = first; i < count; ++i) out[i] = convert<Out>(f(in[i]...));
   }
 }
 
-// f takes and returns float; it may be any type that can be copied to the device. `out` may be one of the inputs.
+// f takes the elements, or floats that they convert to; it may be any type that can be copied to the device. `out` may
+// be one of the inputs.
 template <class F, class Out, class... In>
 void map(CudaContext& ctx, const char* name, int64_t count, const F& f, Out* out, const In*... in) {
   constexpr int kCount = kLanes < Out >> 4 || ((kLanes < In >> 4) || ...) ? 8 : 4;  // 8 where any type has 2 bytes
