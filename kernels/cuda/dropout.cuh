@@ -16,18 +16,28 @@ struct DropoutMask {
   float scale;
   const int64_t* step;
 
+  __device__ std::array<uint32_t, 4> draw(uint32_t block) const {
+    const auto now = static_cast<uint64_t>(*step);
+    return philox(key, {block, static_cast<uint32_t>(now), static_cast<uint32_t>(now >> 32), stream});
+  }
+  // What the element at this index is multiplied by.
+  __device__ float factor(int64_t index) const {
+    const auto words = draw(static_cast<uint32_t>(index / 4));
+    // Chosen, not indexed: an index that is not constant would put the words into memory.
+    const auto at = static_cast<unsigned>(index) % 4;
+    const uint32_t word = at < 2 ? (at == 0 ? words[0] : words[1]) : (at == 2 ? words[2] : words[3]);
+    return (word >> 8) >= threshold ? scale : 0.0f;
+  }
   // Drops from the kCount elements from index `first` on, values of T that stay such. kWhole: `first` is a multiple of
   // 4 (or kCount).
   template <class T, bool kWhole, int kCount>
   __device__ void apply(int64_t first, float (&values)[kCount]) const {
-    const auto now = static_cast<uint64_t>(*step);
     const auto block = static_cast<uint32_t>(first >> 2);
     const int skipped = kWhole ? 0 : static_cast<int>(first & 3);
     uint32_t kept = 0;  // a bit for each element; an array that a loop indexes would be in memory
 #pragma unroll(kWhole ? 2 : 1)
     for (int i = 0; i < skipped + kCount; i += 4) {
-      const auto words = philox(key, {block + static_cast<uint32_t>(i / 4), static_cast<uint32_t>(now),
-                                      static_cast<uint32_t>(now >> 32), stream});
+      const auto words = draw(block + static_cast<uint32_t>(i / 4));
 #pragma unroll
       for (int k = 0; k < 4; ++k) kept |= static_cast<uint32_t>((words[k] >> 8) >= threshold) << (i + k);
     }
