@@ -164,9 +164,9 @@ TEST_CASE("a convolution repeated gives the same bytes, from any thread") {
     return x;
   };
   const Tensor x = normal(problem.x), w = normal(problem.w), bias = normal({40}), dy = normal(problem.y);
-  const int threads = cpu_context().threads();
+  const int threads = cpu_threads();
   for (const int count : {1, 2, 3}) {
-    cpu_context().set_threads(count);
+    set_cpu_threads(count);
     const auto run = [&] { return convolve(problem, DType::f32, x, w, bias, dy, {Unary::relu}); };
     const ConvResults first = run();
     const auto check_again = [&](const ConvResults& again) {
@@ -178,13 +178,13 @@ TEST_CASE("a convolution repeated gives the same bytes, from any thread") {
     std::vector<std::thread> callers;
     for (bool& result : same)
       callers.emplace_back([&] {
-        cpu_context().set_threads(1);  // OpenMP counts threads per caller
+        set_cpu_threads(1);  // OpenMP counts threads per caller
         result = check_again(run());
       });
     for (std::thread& caller : callers) caller.join();
     CHECK((same[0] && same[1]));
   }
-  cpu_context().set_threads(threads);
+  set_cpu_threads(threads);
 }
 
 TEST_CASE("NaN passes through a convolution with ReLU") {

@@ -138,13 +138,13 @@ TEST_CASE("the step is read when the kernel runs") {
 }
 
 TEST_CASE("masks do not depend on the number of threads") {
-  const int threads = cpu_context().threads();
+  const int threads = cpu_threads();
   begin(6, 6);
   const std::vector<int> as_is = mask(200001, 0.5);
-  cpu_context().set_threads(threads == 1 ? 3 : 1);
+  set_cpu_threads(threads == 1 ? 3 : 1);
   begin(6, 6);
   CHECK(mask(200001, 0.5) == as_is);
-  cpu_context().set_threads(threads);
+  set_cpu_threads(threads);
 }
 
 TEST_CASE("dropped elements are 0 even where the input is not finite, and probability 0 does nothing") {

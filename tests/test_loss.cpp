@@ -209,11 +209,11 @@ TEST_CASE("losses do not depend on the number of threads") {
     total.backward();
     return std::vector<Tensor>{total.detach(), x.grad(), softmax(x.detach())};
   };
-  const int threads = cpu_context().threads();
+  const int threads = cpu_threads();
   const std::vector<Tensor> as_is = all();
-  cpu_context().set_threads(threads == 1 ? 3 : 1);
+  set_cpu_threads(threads == 1 ? 3 : 1);
   const std::vector<Tensor> others = all();
-  cpu_context().set_threads(threads);
+  set_cpu_threads(threads);
   for (size_t i = 0; i < as_is.size(); ++i)
     CHECK(std::memcmp(as_is[i].memory(), others[i].memory(), as_is[i].bytes()) == 0);
 }

@@ -226,11 +226,11 @@ TEST_CASE("updates do not depend on the number of threads") {
     sgd_update({.momentum = 0.9}, now, grad, param, m);
     return bytes_of(param);
   };
-  const int threads = cpu_context().threads();
+  const int threads = cpu_threads();
   const auto as_is = run();
-  cpu_context().set_threads(threads == 1 ? 3 : 1);
+  set_cpu_threads(threads == 1 ? 3 : 1);
   CHECK(run() == as_is);
-  cpu_context().set_threads(threads);
+  set_cpu_threads(threads);
 }
 
 TEST_CASE("optimizer operations refuse what does not fit") {

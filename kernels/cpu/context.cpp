@@ -30,9 +30,6 @@ bool all_bytes(const unsigned char* memory, unsigned char value) {
 
 }  // namespace
 
-CpuContext::CpuContext() = default;
-CpuContext::~CpuContext() { trim(); }
-
 void* CpuContext::system_allocate(size_t bytes) {
   void* memory = std::aligned_alloc(kAlignment, bytes);
   if (!memory)
@@ -42,15 +39,14 @@ void* CpuContext::system_allocate(size_t bytes) {
 }
 
 void* CpuContext::allocate(size_t bytes) {
+  const size_t size = rounded(bytes);
   if (checking_) {
-    const size_t size = rounded(bytes);
     auto* block = static_cast<unsigned char*>(system_allocate(size + 2 * kGuard));
     std::memset(block, kGuardByte, kGuard);
     std::memset(block + kGuard, kPoisonByte, bytes);
     std::memset(block + kGuard + bytes, kGuardByte, size - bytes + kGuard);
     return block + kGuard;
   }
-  const size_t size = rounded(bytes);
   {
     const std::lock_guard lock(mutex_);
     auto& blocks = free_[size];
@@ -86,13 +82,6 @@ void CpuContext::trim() noexcept {
   free_.clear();
 }
 
-int CpuContext::threads() const { return omp_get_max_threads(); }
-
-void CpuContext::set_threads(int count) {
-  ENGINE_CHECK(count >= 1, "set_threads: expected at least 1 thread, got ", count);
-  omp_set_num_threads(count);
-}
-
 void CpuContext::set_checking(bool on) {
   if (on == checking_) return;
   trim();
@@ -117,8 +106,11 @@ CpuContext& cpu_context() {
   return *context;
 }
 
-int cpu_threads() { return cpu_context().threads(); }
-void set_cpu_threads(int count) { cpu_context().set_threads(count); }
+int cpu_threads() { return omp_get_max_threads(); }
+void set_cpu_threads(int count) {
+  ENGINE_CHECK(count >= 1, "set_cpu_threads: expected at least 1 thread, got ", count);
+  omp_set_num_threads(count);
+}
 
 void* allocate(CpuContext& ctx, size_t bytes) { return ctx.allocate(bytes); }
 void deallocate(CpuContext& ctx, void* memory, size_t bytes) noexcept { ctx.deallocate(memory, bytes); }

@@ -11,21 +11,12 @@ namespace engine {
 
 class CpuContext {
  public:
-  CpuContext();
-  ~CpuContext();
-  CpuContext(const CpuContext&) = delete;
-  CpuContext& operator=(const CpuContext&) = delete;
-
   // 64-byte aligned. Freed blocks are kept by size and handed out again: a training step asks for the same sizes every
   // time, and returning them to the system would cost a page fault per 4 KiB.
   void* allocate(size_t bytes);
   void deallocate(void* memory, size_t bytes) noexcept;
   // Gives every kept block back to the system.
   void trim() noexcept;
-
-  // Threads of the OpenMP pool that kernels and oneDNN share.
-  int threads() const;
-  void set_threads(int count);
 
   // Checking mode, for tests: memory is filled with bytes that read as NaN, and guard bytes around every allocation are
   // compared when it is freed. Both cost time.

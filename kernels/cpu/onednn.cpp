@@ -221,7 +221,7 @@ bool sgemm(int64_t m, int64_t n, int64_t k, const Matrix& a, const Matrix& b, fl
 
 void convolve(CpuContext& ctx, Pass pass, const Conv3d& p, ConstView x, ConstView w, ConstView bias, ConstView y) {
   try {
-    run(ctx, {pass, p, x.shape, w.shape, y.shape, bias.defined(), ctx.threads()}, x, w, bias, y);
+    run(ctx, {pass, p, x.shape, w.shape, y.shape, bias.defined(), cpu_threads()}, x, w, bias, y);
   } catch (const dnnl::error& error) {
     const bool memory_ran_out = error.status == dnnl_out_of_memory;
     throw Error(concat(x.shape.rank() == 5 ? "conv3d: " : "conv2d: ", name_of(pass), " of x ", x.shape, " and w ",

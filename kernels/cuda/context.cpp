@@ -90,12 +90,6 @@ void* RecordedMemory::allocate(size_t bytes) {
   return memory;
 }
 
-CudaContext::~CudaContext() {
-  caches_.clear();
-  if (workspace_ != nullptr) cudaFreeAsync(workspace_, stream());
-  cudaStreamSynchronize(stream());
-}
-
 cublasLtHandle_t CudaContext::cublaslt() {
   if (!cublaslt_) ENGINE_CUDA(cublasLtCreate(cublaslt_.receive()));
   return cublaslt_.get();

@@ -28,9 +28,6 @@ class CudaContext {
  public:
   // Throws Error where device `index` cannot be used.
   explicit CudaContext(int index);
-  ~CudaContext();
-  CudaContext(const CudaContext&) = delete;
-  CudaContext& operator=(const CudaContext&) = delete;
 
   int index() const { return index_; }
   // Everything that a kernel does is queued here, in order.
