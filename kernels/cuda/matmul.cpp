@@ -49,16 +49,9 @@ cudaDataType_t type_of(DType dtype) {
   return dtype == DType::bf16 ? CUDA_R_16BF : CUDA_R_32F;
 }
 
-template <auto kDestroy>
-struct Deleter {
-  template <class T>
-  void operator()(T* descriptor) const {
-    kDestroy(descriptor);
-  }
-};
-using Product = std::unique_ptr<cublasLtMatmulDescOpaque_t, Deleter<cublasLtMatmulDescDestroy>>;
-using Layout = std::unique_ptr<cublasLtMatrixLayoutOpaque_t, Deleter<cublasLtMatrixLayoutDestroy>>;
-using Preference = std::unique_ptr<cublasLtMatmulPreferenceOpaque_t, Deleter<cublasLtMatmulPreferenceDestroy>>;
+using Product = Owned<cublasLtMatmulDesc_t, cublasLtMatmulDescDestroy>;
+using Layout = Owned<cublasLtMatrixLayout_t, cublasLtMatrixLayoutDestroy>;
+using Preference = Owned<cublasLtMatmulPreference_t, cublasLtMatmulPreferenceDestroy>;
 
 template <class T>
 void set(const Product& product, cublasLtMatmulDescAttributes_t attribute, T value) {
@@ -74,10 +67,9 @@ void set(const Preference& preference, cublasLtMatmulPreferenceAttributes_t attr
 }
 
 Layout make_layout(const Matrix& matrix, DType dtype, int64_t batch) {
-  cublasLtMatrixLayout_t handle = nullptr;
-  ENGINE_CUDA(cublasLtMatrixLayoutCreate(&handle, type_of(dtype), static_cast<uint64_t>(matrix.rows),
+  Layout layout;
+  ENGINE_CUDA(cublasLtMatrixLayoutCreate(layout.receive(), type_of(dtype), static_cast<uint64_t>(matrix.rows),
                                          static_cast<uint64_t>(matrix.columns), matrix.leading));
-  Layout layout(handle);
   set(layout, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, static_cast<int32_t>(batch));
   set(layout, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, matrix.batch_stride);
   return layout;
@@ -94,9 +86,7 @@ struct Plan {
   Plan(CudaContext& ctx, const Key& key) {
     cublasComputeType_t compute = CUBLAS_COMPUTE_32F;
     if (key.dtype == DType::f32 && key.products == F32Products::tf32) compute = CUBLAS_COMPUTE_32F_FAST_TF32;
-    cublasLtMatmulDesc_t handle = nullptr;
-    ENGINE_CUDA(cublasLtMatmulDescCreate(&handle, compute, CUDA_R_32F));
-    product.reset(handle);
+    ENGINE_CUDA(cublasLtMatmulDescCreate(product.receive(), compute, CUDA_R_32F));
     set(product, CUBLASLT_MATMUL_DESC_TRANSA, key.left.transposed ? CUBLAS_OP_T : CUBLAS_OP_N);
     set(product, CUBLASLT_MATMUL_DESC_TRANSB, key.right.transposed ? CUBLAS_OP_T : CUBLAS_OP_N);
     set(product, CUBLASLT_MATMUL_DESC_EPILOGUE, key.epilogue);
@@ -108,9 +98,8 @@ struct Plan {
     right = make_layout(key.right, key.dtype, key.batch);
     result = make_layout(key.result, key.dtype, key.batch);
 
-    cublasLtMatmulPreference_t wish = nullptr;
-    ENGINE_CUDA(cublasLtMatmulPreferenceCreate(&wish));
-    const Preference preference(wish);
+    Preference preference;
+    ENGINE_CUDA(cublasLtMatmulPreferenceCreate(preference.receive()));
     set(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, kWorkspace);
     // Parts of a sum are added up in f32, not in the type of the result.
     set(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, uint32_t{CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE});
@@ -162,9 +151,7 @@ struct Plan {
   }
 };
 
-struct Plans {
-  std::map<Key, Plan> plans;
-};
+using Plans = std::map<Key, Plan>;
 
 uint32_t alignment_of(const void* memory) {
   const auto address = reinterpret_cast<uintptr_t>(memory);
@@ -216,10 +203,7 @@ const void* moved(const void* memory, int64_t elements, DType dtype) {
 
 // False, and nothing done, where cuBLASLt has no algorithm for the gradient of a bias.
 bool multiply(CudaContext& ctx, const Key& key, const void* a, const void* b, const void* bias, void* y) {
-  auto& plans = ctx.cache<Plans>().plans;
-  auto found = plans.find(key);
-  if (found == plans.end()) found = plans.try_emplace(key, ctx, key).first;
-  const Plan& plan = found->second;
+  const Plan& plan = ctx.cache<Plans>().try_emplace(key, ctx, key).first->second;
   if (plan.algorithm) plan.run(ctx, key, a, b, bias, y, ctx.workspace(kWorkspace));
   return plan.algorithm.has_value();
 }
@@ -251,12 +235,13 @@ bool multiply(CudaContext& ctx, cublasLtEpilogue_t epilogue, const ConstView& a,
     key.result.batch_stride = axes.back().y;
     axes.pop_back();
   }
-  std::vector<int64_t> index(axes.size(), 0);
-  for (;;) {  // over the axes that are not one strided batch
-    int64_t a_offset = 0, b_offset = 0, y_offset = 0;
-    for (size_t axis = 0; axis < axes.size(); ++axis) {
-      a_offset += index[axis] * axes[axis].a, b_offset += index[axis] * axes[axis].b;
-      y_offset += index[axis] * axes[axis].y;
+  int64_t batches = 1;  // over the axes that are not one strided batch
+  for (const OuterAxis& axis : axes) batches *= axis.size;
+  for (int64_t i = 0; i < batches; ++i) {
+    int64_t rest = i, a_offset = 0, b_offset = 0, y_offset = 0;
+    for (size_t axis = axes.size(); axis-- > 0; rest /= axes[axis].size) {
+      const int64_t index = rest % axes[axis].size;
+      a_offset += index * axes[axis].a, b_offset += index * axes[axis].b, y_offset += index * axes[axis].y;
     }
     const void* const a_memory = moved(a.data, a_offset, a.dtype);
     const void* const b_memory = moved(b.data, b_offset, b.dtype);
@@ -264,15 +249,13 @@ bool multiply(CudaContext& ctx, cublasLtEpilogue_t epilogue, const ConstView& a,
     key.left.alignment = alignment_of(b_memory), key.right.alignment = alignment_of(a_memory);
     key.result.alignment = alignment_of(y_memory);
     if (!multiply(ctx, key, a_memory, b_memory, bias, y_memory)) return false;
-    size_t axis = axes.size();
-    while (axis > 0 && ++index[axis - 1] == axes[axis - 1].size) index[--axis] = 0;
-    if (axis == 0) return true;
   }
+  return true;
 }
 
 }  // namespace
 
-void forget_matmul_plans(CudaContext& ctx) { ctx.cache<Plans>().plans.clear(); }
+void forget_matmul_plans(CudaContext& ctx) { ctx.cache<Plans>().clear(); }
 
 // BGRADB adds up what cuBLASLt calls B, our dy^T, over the terms of the product, our rows: a number per column of D.
 void linear_backward_weight(CudaContext& ctx, ConstView dy, ConstView x, View dw, View db) {
