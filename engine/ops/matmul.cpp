@@ -10,8 +10,9 @@ namespace {
 ConstView view_of(const Tensor& x) { return x; }
 ConstView transposed_if(bool wanted, const Tensor& x) { return wanted ? transposed(view_of(x)) : x; }
 
-// a b, of the given shape.
-Tensor product(ConstView a, ConstView b, const Shape& shape, Device device) {
+// a b, or its transpose b^T a^T, of the given shape.
+Tensor product(bool transpose, ConstView a, ConstView b, const Shape& shape, Device device) {
+  if (transpose) return product(false, transposed(b), transposed(a), shape, device);
   const Tensor y = Tensor::empty(shape, a.dtype, device);
   on(device, [&](auto& ctx) { matmul(ctx, {Unary::affine}, a, b, {}, y); });
   return y;
@@ -47,15 +48,12 @@ void check_matmul(const Tensor& a, const Tensor& b, const Matmul& p) {
 Tensor shared_gradient(const Tensor& a, const Tensor& b, const Matmul& p, const Tensor& dy) {
   if (!p.transpose_a) {  // rows of all products at once
     const Tensor left = as_rows(a), right = as_rows(dy);
-    return p.transpose_b ? product(transposed(view_of(right)), left, b.shape(), b.device())
-                         : product(transposed(view_of(left)), right, b.shape(), b.device());
+    return product(p.transpose_b, transposed(view_of(left)), right, b.shape(), b.device());
   }
   Shape shape = a.shape();
   shape[-2] = b.size(0);
   shape[-1] = b.size(1);
-  return sum_outer(p.transpose_b ? product(transposed(view_of(dy)), transposed(view_of(a)), shape, b.device())
-                                 : product(a, dy, shape, b.device()),
-                   b.shape());
+  return sum_outer(product(p.transpose_b, a, dy, shape, b.device()), b.shape());
 }
 
 }  // namespace
@@ -67,19 +65,16 @@ Tensor matmul(const Tensor& a, const Tensor& b, const Matmul& p) {
   Shape shape = left.shape;
   shape[-1] = right.shape[-1];
   const ProfiledPass pass = forward_pass("matmul", a);
-  const Tensor y = product(left, right, shape, a.device());
+  const Tensor y = product(false, left, right, shape, a.device());
   return record("matmul", {a, b}, y,
                 [=, a = a.detach(), b = b.detach(), da = needs_grad(a), db = needs_grad(b)](const Grads& dy) {
                   const ConstView A = transposed_if(p.transpose_a, a), B = transposed_if(p.transpose_b, b), g = dy[0];
                   Grads grads(2);
-                  if (da)
-                    grads[0] = p.transpose_a ? product(B, transposed(g), a.shape(), a.device())
-                                             : product(g, transposed(B), a.shape(), a.device());
+                  if (da) grads[0] = product(p.transpose_a, g, transposed(B), a.shape(), a.device());
                   if (db && b.rank() < a.rank())
                     grads[1] = shared_gradient(a, b, p, dy[0]);
                   else if (db)
-                    grads[1] = p.transpose_b ? product(transposed(g), A, b.shape(), b.device())
-                                             : product(transposed(A), g, b.shape(), b.device());
+                    grads[1] = product(p.transpose_b, transposed(A), g, b.shape(), b.device());
                   return grads;
                 });
 }
@@ -114,12 +109,12 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias, const Unary&
                   }
                   const Tensor dz_rows = as_rows(dz);
                   Grads grads(3);
-                  if (dx) grads[0] = product(dz_rows, w, rows.shape(), w.device()).reshape(x_shape);
+                  if (dx) grads[0] = product(false, dz_rows, w, rows.shape(), w.device()).reshape(x_shape);
                   if (dw && dbias) {
                     grads[1] = Tensor::empty_like(w), grads[2] = Tensor::empty({w.size(0)}, w.dtype(), w.device());
                     on(w.device(), [&](auto& ctx) { linear_backward_weight(ctx, dz_rows, rows, grads[1], grads[2]); });
                   } else if (dw) {
-                    grads[1] = product(transposed(view_of(dz_rows)), rows, w.shape(), w.device());
+                    grads[1] = product(false, transposed(view_of(dz_rows)), rows, w.shape(), w.device());
                   } else if (dbias) {
                     grads[2] = sum_outer(dz_rows, {w.size(0)});
                   }
