@@ -27,18 +27,15 @@ struct Printer {
   void axis(int depth, int64_t offset) const {
     if (depth == host.rank()) return element(offset);
     const int64_t size = host.size(depth), step = host.shape().elements(depth + 1, host.rank());
+    const bool innermost = depth + 1 == host.rank();
+    const std::string between = innermost ? " " : ",\n" + std::string(static_cast<size_t>(depth) + 1, ' ');
     out << "[";
     for (int64_t i = 0; i < size; ++i) {
       if (abbreviate && size > 2 * kEdge && i == kEdge) {
-        out << (depth + 1 == host.rank() ? " ..." : ",\n ...");
+        out << (innermost ? " ..." : ",\n ...");
         i = size - kEdge;
       }
-      if (i > 0) {
-        if (depth + 1 == host.rank())
-          out << " ";
-        else
-          out << ",\n" << std::string(static_cast<size_t>(depth) + 1, ' ');
-      }
+      if (i > 0) out << between;
       axis(depth + 1, offset + i * step);
     }
     out << "]";
