@@ -158,22 +158,13 @@ __global__ void update_kernel(int64_t count, Rule rule, StepPointers s, bool zer
     for (int64_t i = first; i < count; ++i) update<false, 1>(i, rule, s, zero_grad, a);
 }
 
-// True where the packs of every arena that there is are aligned.
-template <class... Views>
-bool packs_aligned(const Views&... views) {
-  return ((reinterpret_cast<uintptr_t>(views.data) % static_cast<size_t>(kPerThread * size_of(views.dtype)) == 0) &&
-          ...);
-}
-
 template <class Rule>
 void update_all(CudaContext& ctx, const char* name, const Rule& rule, const StepViews& s, bool zero_grad,
                 const View& grad, const View& param, const View& m, const View& v, const View& copy) {
   dispatch_device_float(grad.dtype, [&]<class G>() {
-    const Arenas<G> arenas{grad.as<G>(),
-                           param.as<float>(),
-                           {m.defined() ? m.as<float>() : nullptr, v.defined() ? v.as<float>() : nullptr},
-                           copy.defined() ? copy.as<__nv_bfloat16>() : nullptr};
-    dispatch_bool(packs_aligned(grad, param, m, v, copy), [&]<bool kAligned>() {
+    const Arenas<G> arenas{
+        grad.as<G>(), param.as<float>(), {optional<float>(m), optional<float>(v)}, optional<__nv_bfloat16>(copy)};
+    dispatch_bool(aligned16(0, grad, param, m, v, copy), [&]<bool kAligned>() {
       launch(ctx, name, update_kernel<kAligned, Rule, G>, blocks_for(grad.elements(), kThreads * kPerThread), kThreads,
              0, grad.elements(), rule, pointers(s), zero_grad, arenas);
     });
@@ -187,7 +178,7 @@ void sum_of_squares(CudaContext& ctx, ConstView x, View result) {
     const unsigned blocks =
         static_cast<unsigned>(std::min<int64_t>(kMostBlocks, blocks_for(x.elements(), kThreads * kLanes<T>)));
     CudaScratch partial(ctx, blocks * sizeof(double));
-    dispatch_bool(reinterpret_cast<uintptr_t>(x.data) % 16 == 0, [&]<bool kAligned>() {
+    dispatch_bool(aligned16(0, x), [&]<bool kAligned>() {
       launch(ctx, "sum_of_squares", partial_squares_kernel<kAligned, T>, blocks, kThreads, 0, x.elements(), x, partial);
     });
     launch(ctx, "sum_of_squares", add_partial_kernel, 1, kThreads, 0, blocks, partial, result);
