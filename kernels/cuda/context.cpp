@@ -73,6 +73,7 @@ int CudaContext::attribute(cudaDeviceAttr which) const {
 }
 
 RecordedMemory::~RecordedMemory() {
+  ctx.forget(*this);
   for (const auto& [memory, bytes] : blocks) cudaFree(memory);
 }
 
@@ -107,7 +108,7 @@ void* CudaContext::allocate(size_t bytes) {
   void* memory = nullptr;
   if (recording_) {
     memory = recording_->allocate(bytes);
-    recorded_blocks_[memory] = recording_.get();
+    recorded_blocks_[memory] = recording_;
     return memory;
   }
   ENGINE_CUDA(cudaMallocAsync(&memory, bytes > 0 ? bytes : 1, stream()));
@@ -126,16 +127,15 @@ void CudaContext::deallocate(void* memory, size_t) noexcept {
   }
 }
 
-void CudaContext::begin_recording(std::shared_ptr<RecordedMemory> memory) {
+void CudaContext::begin_recording(RecordedMemory& memory) {
   ENGINE_CHECK(!recording_, "record_work: the device is recording already");
-  recording_ = std::move(memory);
+  recording_ = &memory;
 }
 
 void CudaContext::end_recording() {
-  const std::shared_ptr<RecordedMemory> recorded = std::move(recording_);
-  recording_.reset();
-  for (void* memory : recorded->released) deallocate(memory, 0);
-  recorded->released.clear();
+  RecordedMemory& recorded = *std::exchange(recording_, nullptr);
+  for (void* memory : recorded.released) deallocate(memory, 0);
+  recorded.released.clear();
 }
 
 void CudaContext::forget(const RecordedMemory& memory) {

@@ -19,7 +19,9 @@ struct RecordedMemory {
   std::vector<void*> released;                // of the ordinary kind, given back while recording
   void* workspace = nullptr;
   size_t workspace_bytes = 0;
+  CudaContext& ctx;
 
+  explicit RecordedMemory(CudaContext& context) : ctx(context) {}
   ~RecordedMemory();
   void* allocate(size_t bytes);
 };
@@ -51,7 +53,7 @@ class CudaContext {
 
   // From here on memory is taken from `memory`, until end_recording(). Blocks of it that are given back later stay
   // there.
-  void begin_recording(std::shared_ptr<RecordedMemory> memory);
+  void begin_recording(RecordedMemory& memory);
   void end_recording();
   // The recording is gone.
   void forget(const RecordedMemory& memory);
@@ -72,7 +74,7 @@ class CudaContext {
   Cudnn cudnn_;
   void* workspace_ = nullptr;
   size_t workspace_bytes_ = 0;
-  std::shared_ptr<RecordedMemory> recording_;
+  RecordedMemory* recording_ = nullptr;
   std::unordered_map<void*, RecordedMemory*> recorded_blocks_;
   std::unordered_map<std::type_index, std::shared_ptr<void>> caches_;
 };

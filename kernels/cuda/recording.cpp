@@ -10,8 +10,7 @@ namespace {
 
 class GraphRecording : public Recording {
  public:
-  GraphRecording(CudaContext& ctx, const std::function<void()>& body)
-      : ctx_(ctx), memory_(std::make_shared<RecordedMemory>()) {
+  GraphRecording(CudaContext& ctx, const std::function<void()>& body) : ctx_(ctx), memory_(ctx) {
     // Relaxed: the recording's memory is allocated while the stream is captured.
     ENGINE_CUDA(cudaStreamBeginCapture(ctx.stream(), cudaStreamCaptureModeRelaxed));
     ctx.begin_recording(memory_);
@@ -22,24 +21,19 @@ class GraphRecording : public Recording {
       cudaStreamEndCapture(ctx.stream(), graph.receive());
       cudaGetLastError();
       ctx.end_recording();
-      ctx.forget(*memory_);
       throw;
     }
     cudaError_t status = cudaStreamEndCapture(ctx.stream(), graph.receive());
     ctx.end_recording();
     if (status == cudaSuccess) status = cudaGraphInstantiate(executable_.receive(), graph.get(), 0);
-    if (status != cudaSuccess) ctx.forget(*memory_);
     ENGINE_CUDA(status);
   }
-  ~GraphRecording() override {
-    cudaStreamSynchronize(ctx_.stream());
-    ctx_.forget(*memory_);
-  }
+  ~GraphRecording() override { cudaStreamSynchronize(ctx_.stream()); }
   void replay() override { ENGINE_CUDA(cudaGraphLaunch(executable_.get(), ctx_.stream())); }
 
  private:
   CudaContext& ctx_;
-  std::shared_ptr<RecordedMemory> memory_;
+  RecordedMemory memory_;
   CudaGraphExec executable_;
 };
 
