@@ -29,6 +29,7 @@ struct Conv3d {
   Space stride() const { return {stride_t, stride_h, stride_w}; }
   Space pad() const { return {pad_t, pad_h, pad_w}; }
   Space dilation() const { return {dilation_t, dilation_h, dilation_w}; }
+  auto operator<=>(const Conv3d&) const = default;
 };
 
 // What p does to images, as clips of one frame.

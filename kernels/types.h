@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <compare>
 #include <cstdint>
 #include <initializer_list>
 #include <ostream>
@@ -151,7 +152,7 @@ class Shape {
     ENGINE_CHECK(resolved >= 0 && resolved < rank_, "shape: axis ", axis, " of a tensor with ", rank_, " axes");
     return resolved;
   }
-  bool operator==(const Shape& other) const { return std::equal(begin(), end(), other.begin(), other.end()); }
+  auto operator<=>(const Shape&) const = default;
 
  private:
   std::array<int64_t, kMaxRank> sizes_{};

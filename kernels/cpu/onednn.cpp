@@ -31,12 +31,7 @@ struct Problem {
   bool bias;
   int threads;
 
-  std::vector<int64_t> key() const {
-    std::vector<int64_t> key = {static_cast<int64_t>(pass), bias, threads, p.groups};
-    for (const Space& steps : {p.stride(), p.pad(), p.dilation()}) key.insert(key.end(), steps.begin(), steps.end());
-    for (const Shape* shape : {&x, &w, &y}) key.insert(key.end(), shape->begin(), shape->end());
-    return key;
-  }
+  auto operator<=>(const Problem&) const = default;
   bool clips() const { return x.rank() == 5; }
 };
 
@@ -172,13 +167,11 @@ Plan make_plan(const Problem& problem) {
 // call would otherwise fill the memory.
 std::shared_ptr<const Plan> plan_for(const Problem& problem) {
   static std::mutex mutex;
-  static std::map<std::vector<int64_t>, std::shared_ptr<const Plan>> plans;
+  static std::map<Problem, std::shared_ptr<const Plan>> plans;
   const std::lock_guard lock(mutex);
-  const auto found = plans.find(problem.key());
-  if (found != plans.end()) return found->second;
-  const auto plan = std::make_shared<const Plan>(make_plan(problem));
-  if (plans.size() >= kMaxPlans) plans.clear();
-  plans.emplace(problem.key(), plan);
+  if (plans.size() > kMaxPlans) plans.clear();
+  std::shared_ptr<const Plan>& plan = plans[problem];
+  if (plan == nullptr) plan = std::make_shared<const Plan>(make_plan(problem));
   return plan;
 }
 
