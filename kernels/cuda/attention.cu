@@ -29,7 +29,7 @@ struct Heads {
   int64_t batch, row, head;  // strides
 
   template <class V>
-  explicit Heads(const V& v)
+  Heads(const V& v)
       : data(v.template as<std::remove_const_t<T>>()), batch(v.strides[0]), row(v.strides[1]), head(v.strides[2]) {}
   // True where 4 elements of a row may be read at once.
   bool aligned() const {
@@ -309,15 +309,7 @@ void attention_backward(CudaContext& ctx, const Attention& p, ConstView q, Const
   if (sdpa_backward(ctx, p, q, k, v, lengths, y, lse, dy, dq, dk, dv)) return;
   if (!fits_one_block(q, k)) return attention_composed::backward(ctx, p, q, k, v, lengths, step, lse, dy, dq, dk, dv);
   dispatch_device_float(q.dtype, [&]<class T>() {
-    const Gradients<T> g{.q = Heads<const T>(q),
-                         .k = Heads<const T>(k),
-                         .v = Heads<const T>(v),
-                         .y = Heads<const T>(y),
-                         .dy = Heads<const T>(dy),
-                         .dq = Heads<T>(dq),
-                         .dk = Heads<T>(dk),
-                         .dv = Heads<T>(dv),
-                         .lse = lse.as<float>()};
+    const Gradients<T> g{q, k, v, y, dy, dq, dk, dv, lse.as<float>()};
     const bool aligned = g.q.aligned() && g.k.aligned() && g.v.aligned() && g.dy.aligned();
     const int64_t longer = std::max(q.shape[1], k.shape[1]);
     const Sizes sizes = sizes_of(p, q, k, lengths, step, longer, aligned);

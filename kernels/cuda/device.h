@@ -64,20 +64,16 @@ __host__ __device__ inline T from_f32(float x) {
 }
 
 // The memory of an argument that may not be given; null where it is not.
-template <class T>
-const T* optional(const ConstView& view) {
-  return view.defined() ? view.as<T>() : nullptr;
-}
-template <class T>
-T* optional(const View& view) {
-  return view.defined() ? view.as<T>() : nullptr;
+template <class T, class V>
+auto* optional(const V& view) {
+  return view.defined() ? view.template as<T>() : nullptr;
 }
 
 // An argument as a kernel takes it: of a view (null where it is not given) and of scratch memory the address, anything
 // else converted.
 template <class P, class A>
 P as_parameter(const A& argument) {
-  if constexpr (std::is_base_of_v<ConstView, A>) {
+  if constexpr (std::is_pointer_v<P> && std::is_base_of_v<ConstView, A>) {
     return optional<std::remove_const_t<std::remove_pointer_t<P>>>(argument);
   } else if constexpr (std::is_same_v<A, CudaScratch>) {
     return argument.template as<std::remove_pointer_t<P>>();
