@@ -13,21 +13,14 @@ std::atomic<uint64_t> next_sequence{1};
 std::atomic<int64_t> live_nodes{0};
 thread_local bool grad_enabled = true;
 
-Tensor sum_of(const Tensor& a, const Tensor& b) {
-  const Tensor total = a.clone();
-  on(a.device(), [&](auto& ctx) { accumulate(ctx, b, total); });
-  return total;
-}
-
 // Adds a further contribution to `total`: in place when nobody else sees its memory.
 void add_to(Tensor& total, Tensor contribution) {
   if (!total) {
     total = std::move(contribution);
-  } else if (total.unique()) {
-    on(total.device(), [&](auto& ctx) { accumulate(ctx, contribution, total); });
-  } else {
-    total = sum_of(total, contribution);
+    return;
   }
+  if (!total.unique()) total = total.clone();
+  on(total.device(), [&](auto& ctx) { accumulate(ctx, contribution, total); });
 }
 
 void add_to_leaf(Node& leaf, Tensor contribution) {
@@ -61,6 +54,12 @@ std::vector<std::shared_ptr<Node>> reachable(const std::shared_ptr<Node>& root, 
   }
   std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a->sequence > b->sequence; });
   return found;
+}
+
+Node& leaf_of(const char* what, const Tensor& tensor) {
+  ENGINE_CHECK(tensor.requires_grad() && tensor.edge().node->is_leaf, what,
+               ": the tensor is not a leaf that requires a gradient");
+  return *tensor.edge().node;
 }
 
 void run_hooks(const Node& leaf) {
@@ -123,20 +122,20 @@ void backward(const Tensor& root, const Tensor& seed) {
                  seed.dtype(), " for a tensor ", root.shape(), " ", root.dtype());
   const NoGrad no_grad;
   Tensor start = seed ? seed.detach() : Tensor::full(root.shape(), 1.0, root.dtype(), root.device());
-  if (root.edge().node->is_leaf) {
-    add_to_leaf(*root.edge().node, std::move(start));
-    run_hooks(*root.edge().node);
-    return;
+  const auto [last, output] = root.edge();
+  if (last->is_leaf) {
+    add_to_leaf(*last, std::move(start));
+    return run_hooks(*last);
   }
 
   std::unordered_map<Node*, int> uses;
-  std::vector<std::shared_ptr<Node>> order = reachable(root.edge().node, uses);
+  std::vector<std::shared_ptr<Node>> order = reachable(last, uses);
   for (const auto& node : order)
     ENGINE_CHECK(!node->freed, "backward: the graph behind ", node->name,
                  " was freed by an earlier backward(); run the forward pass again");
   std::unordered_map<Node*, Grads> pending;
-  pending[root.edge().node.get()] = Grads(root.edge().node->outputs.size());
-  pending[root.edge().node.get()][static_cast<size_t>(root.edge().output)] = std::move(start);
+  pending[last.get()].resize(last->outputs.size());
+  pending[last.get()][static_cast<size_t>(output)] = std::move(start);
 
   for (std::shared_ptr<Node>& node : order) {
     if (node->is_leaf) continue;
@@ -171,18 +170,13 @@ void backward(const Tensor& root, const Tensor& seed) {
   }
 }
 
-void add_hook(const Tensor& leaf, Hook hook) {
-  ENGINE_CHECK(leaf.requires_grad() && leaf.edge().node->is_leaf,
-               "add_hook: the tensor is not a leaf that requires a gradient");
-  leaf.edge().node->hooks.push_back(std::move(hook));
-}
+void add_hook(const Tensor& leaf, Hook hook) { leaf_of("add_hook", leaf).hooks.push_back(std::move(hook)); }
 
 void set_grad_slot(const Tensor& leaf, const Tensor& slot) {
-  ENGINE_CHECK(leaf.requires_grad() && leaf.edge().node->is_leaf,
-               "set_grad_slot: the tensor is not a leaf that requires a gradient");
+  Node& node = leaf_of("set_grad_slot", leaf);
   ENGINE_CHECK(leaf.shape() == slot.shape() && leaf.dtype() == slot.dtype(), "set_grad_slot: slot ", slot.shape(),
                " for ", leaf.shape());
-  leaf.edge().node->slot = slot;
+  node.slot = slot;
 }
 
 NoGrad::NoGrad() : previous_(grad_enabled) { grad_enabled = false; }
