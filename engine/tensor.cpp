@@ -10,7 +10,7 @@ struct Tensor::Impl {
   DType dtype;
   std::shared_ptr<Storage> storage;
   size_t offset = 0;  // bytes
-  Edge edge;
+  Edge edge{};
 };
 
 const Tensor::Impl& Tensor::impl() const {
@@ -19,11 +19,8 @@ const Tensor::Impl& Tensor::impl() const {
 }
 
 Tensor Tensor::empty(const Shape& shape, DType dtype, Device device) {
-  auto impl = std::make_shared<Impl>();
-  impl->shape = shape;
-  impl->dtype = dtype;
-  impl->storage = std::make_shared<Storage>(device, static_cast<size_t>(shape.elements() * size_of(dtype)));
-  return Tensor(std::move(impl));
+  auto storage = std::make_shared<Storage>(device, static_cast<size_t>(shape.elements() * size_of(dtype)));
+  return Tensor(std::make_shared<Impl>(Impl{shape, dtype, std::move(storage)}));
 }
 
 Tensor Tensor::zeros(const Shape& shape, DType dtype, Device device) { return full(shape, 0.0, dtype, device); }
@@ -57,12 +54,7 @@ Tensor::operator ConstView() const { return defined() ? ConstView(memory(), dtyp
 Tensor::operator View() const { return defined() ? View(memory(), dtype(), shape()) : View(); }
 
 Tensor Tensor::view_of_memory(const Shape& shape, size_t offset) const {
-  auto view = std::make_shared<Impl>();
-  view->shape = shape;
-  view->dtype = dtype();
-  view->storage = storage();
-  view->offset = offset;
-  return Tensor(std::move(view));
+  return Tensor(std::make_shared<Impl>(Impl{shape, dtype(), storage(), offset}));
 }
 
 Tensor Tensor::reshape(std::initializer_list<int64_t> sizes) const {
