@@ -57,17 +57,13 @@ ParameterArena::ParameterArena(const std::vector<NamedTensor>& parameters, const
   struct Item {
     NamedTensor named;
     bool frozen, decay, full;
-    bool same_group(const Item& other) const {
-      return frozen == other.frozen && decay == other.decay && full == other.full;
-    }
+    auto group() const { return std::tuple(frozen, !decay, full); }
   };
   std::vector<Item> items;
   for (const NamedTensor& each : distinct(parameters))
     items.push_back(
         {each, is_frozen && is_frozen(each.name), each.tensor.rank() >= 2, !compute_bf16 || stays_f32(each.name)});
-  std::stable_sort(items.begin(), items.end(), [](const Item& a, const Item& b) {
-    return std::tuple(a.frozen, !a.decay, a.full) < std::tuple(b.frozen, !b.decay, b.full);
-  });
+  std::ranges::stable_sort(items, {}, &Item::group);
 
   std::vector<NamedTensor> ordered;
   for (const Item& item : items) ordered.push_back(item.named);
@@ -79,7 +75,7 @@ ParameterArena::ParameterArena(const std::vector<NamedTensor>& parameters, const
 
   for (size_t i = 0; i < items.size(); ++i) {
     const int64_t end = begins[i] + padded(items[i].named.tensor);
-    if (i == 0 || !items[i].same_group(items[i - 1]))
+    if (i == 0 || items[i].group() != items[i - 1].group())
       groups_.push_back({items[i].frozen, items[i].decay, begins[i], end, {}, {}, {}});
     groups_.back().end = end;
     if (!items[i].frozen) trainable_ = end;
@@ -120,10 +116,8 @@ void ParameterArena::zero_grad() const {
 }
 
 void ParameterArena::finish_grad() const {
-  for (const Slot& slot : slots_) {
-    if (!slot.gradient || slot.tensor.grad()) continue;
-    fill(slot.gradient, 0.0);
-  }
+  for (const Slot& slot : slots_)
+    if (slot.gradient && !slot.tensor.grad()) fill(slot.gradient, 0.0);
 }
 
 }  // namespace engine
