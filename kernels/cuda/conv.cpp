@@ -45,9 +45,9 @@ std::shared_ptr<const ConvPlan> make_plan(CudaContext& ctx, const ConvKey& key, 
 const ConvPlan& plan_for(CudaContext& ctx, const ConvKey& key) {
   Plans& cache = ctx.cache<Plans>();
   if (!cache.device) cache.device = describe_device(ctx);
-  auto found = cache.plans.find(key);
-  if (found == cache.plans.end()) found = cache.plans.emplace(key, make_plan(ctx, key, *cache.device)).first;
-  return *found->second;
+  std::shared_ptr<const ConvPlan>& plan = cache.plans[key];
+  if (plan == nullptr) plan = make_plan(ctx, key, *cache.device);
+  return *plan;
 }
 
 // A tensor as cuDNN takes it: itself, or a copy because it starts at an odd address or has fewer channels than the key.
