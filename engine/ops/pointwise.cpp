@@ -34,9 +34,9 @@ Tensor apply(Binary op, const Tensor& a, const Tensor& b) {
   return y;
 }
 
-Tensor scaled(const Tensor& x, double scale) {
+Tensor negated(const Tensor& x) {
   const Tensor y = Tensor::empty_like(x);
-  on(x.device(), [&](auto& ctx) { unary_forward(ctx, {Unary::affine, scale, 0.0}, x, y); });
+  on(x.device(), [&](auto& ctx) { unary_forward(ctx, {Unary::affine, -1.0}, x, y); });
   return y;
 }
 
@@ -52,28 +52,29 @@ Tensor sum_to(const Tensor& g, const Shape& shape) {
   return result;
 }
 
+// The forward pass of op `name`.
+Tensor binary(const char* name, Binary op, const Tensor& a, const Tensor& b) {
+  check_pair(name, a, b);
+  const ProfiledPass pass = forward_pass(name, a);
+  return apply(op, a, b);
+}
+
 }  // namespace
 
 Tensor add(const Tensor& a, const Tensor& b) {
-  check_pair("add", a, b);
-  const ProfiledPass pass = forward_pass("add", a);
-  return record("add", {a, b}, apply(Binary::add, a, b), [shape = b.shape()](const Grads& dy) {
+  return record("add", {a, b}, binary("add", Binary::add, a, b), [shape = b.shape()](const Grads& dy) {
     return Grads{dy[0], sum_to(dy[0], shape)};
   });
 }
 
 Tensor sub(const Tensor& a, const Tensor& b) {
-  check_pair("sub", a, b);
-  const ProfiledPass pass = forward_pass("sub", a);
-  return record("sub", {a, b}, apply(Binary::sub, a, b), [shape = b.shape()](const Grads& dy) {
-    return Grads{dy[0], scaled(sum_to(dy[0], shape), -1.0)};
+  return record("sub", {a, b}, binary("sub", Binary::sub, a, b), [shape = b.shape()](const Grads& dy) {
+    return Grads{dy[0], negated(sum_to(dy[0], shape))};
   });
 }
 
 Tensor mul(const Tensor& a, const Tensor& b) {
-  check_pair("mul", a, b);
-  const ProfiledPass pass = forward_pass("mul", a);
-  return record("mul", {a, b}, apply(Binary::mul, a, b),
+  return record("mul", {a, b}, binary("mul", Binary::mul, a, b),
                 [a = a.detach(), b = b.detach(), da = needs_grad(a), db = needs_grad(b)](const Grads& dy) {
                   return Grads{da ? apply(Binary::mul, dy[0], b) : Tensor(),
                                db ? sum_to(apply(Binary::mul, dy[0], a), b.shape()) : Tensor()};
@@ -82,12 +83,10 @@ Tensor mul(const Tensor& a, const Tensor& b) {
 
 // y = a / b: da = dy / b, db = -dy y / b summed over the repetitions of b.
 Tensor div(const Tensor& a, const Tensor& b) {
-  check_pair("div", a, b);
-  const ProfiledPass pass = forward_pass("div", a);
-  const Tensor y = apply(Binary::div, a, b);
+  const Tensor y = binary("div", Binary::div, a, b);
   return record("div", {a, b}, y, [b = b.detach(), y = y.detach()](const Grads& dy) {
     const Tensor da = apply(Binary::div, dy[0], b);
-    return Grads{da, scaled(sum_to(apply(Binary::mul, da, y), b.shape()), -1.0)};
+    return Grads{da, negated(sum_to(apply(Binary::mul, da, y), b.shape()))};
   });
 }
 
