@@ -9,20 +9,18 @@ namespace {
 
 constexpr int kThreads = 128;
 
-__device__ inline float minus_infinity() { return -INFINITY; }
-
 template <class T>
 __global__ void scores_forward_kernel(AttentionMask mask, float scale, T* scores, float* lse) {
   const int64_t row = blockIdx.x;
   const int query = static_cast<int>(row % mask.queries), thread = static_cast<int>(threadIdx.x);
   const int seen = mask.seen(row / mask.queries / mask.heads, query);
   T* const x = scores + row * mask.keys;
-  float max = minus_infinity(), sum = 0;
+  float max = -INFINITY, sum = 0;
   for (int l = thread; l < seen; l += kThreads) max = Max{}(max, scale * to_f32(x[l]));
-  max = block_reduce(max, minus_infinity(), Max{});
+  max = block_reduce(max, -INFINITY, Max{});
   for (int l = thread; l < seen; l += kThreads) sum += expf(scale * to_f32(x[l]) - max);
   sum = block_reduce(sum, 0.0f, Sum{});
-  if (thread == 0) lse[row] = seen > 0 ? max + logf(sum) : minus_infinity();
+  if (thread == 0) lse[row] = seen > 0 ? max + logf(sum) : -INFINITY;
   for (int l = thread; l < mask.keys; l += kThreads) {
     const float probability = l < seen ? expf(scale * to_f32(x[l]) - max) / sum : 0.0f;
     x[l] = from_f32<T>(probability * mask.factor(row * mask.keys + l));
