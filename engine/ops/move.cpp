@@ -25,10 +25,17 @@ Tensor converted(const Tensor& x, DType dtype) {
   return y;
 }
 
-// The columns [begin, begin + width) of a matrix, as a strided view.
-View columns(const Tensor& matrix, int64_t begin, int64_t width) {
-  auto* first = static_cast<char*>(matrix.memory()) + begin * size_of(matrix.dtype());
-  return View(first, matrix.dtype(), {matrix.size(0), width}, {matrix.size(1), 1});
+// Seen as matrices whose rows are the axes before `axis`, `parts` are blocks of columns of `whole`. Calls f(ctx, i,
+// shape, view) with each part's number, and the shape and the strided view of its block.
+template <class F>
+void for_each_block(const Tensor& whole, const std::vector<Shape>& parts, int axis, const F& f) {
+  auto* first = static_cast<char*>(whole.memory());
+  const int64_t rows = whole.shape().elements(0, axis), columns = whole.shape().elements(axis, whole.rank());
+  for (size_t i = 0; i < parts.size(); ++i) {
+    const Shape block{rows, parts[i].elements(axis, parts[i].rank())};
+    on(whole.device(), [&](auto& ctx) { f(ctx, i, block, View(first, whole.dtype(), block, {columns, 1})); });
+    first += block[1] * size_of(whole.dtype());
+  }
 }
 
 }  // namespace
@@ -64,28 +71,16 @@ Tensor concat(const std::vector<Tensor>& parts, int axis) {
     shapes.push_back(part.shape());
   }
   const ProfiledPass pass = forward_pass("concat", first);
-  // Seen as matrices of shape[0..axis) rows, the parts are blocks of columns.
   const Tensor y = Tensor::empty(shape, first.dtype(), first.device());
-  const int64_t rows = shape.elements(0, at);
-  const Tensor matrix = y.reshape({rows, shape.elements(at, shape.rank())});
-  int64_t begin = 0;
-  for (const Tensor& part : parts) {
-    const int64_t width = part.shape().elements(at, part.rank());
-    on(y.device(), [&](auto& ctx) { copy(ctx, part.detach().reshape({rows, width}), columns(matrix, begin, width)); });
-    begin += width;
-  }
+  for_each_block(y, shapes, at, [&](auto& ctx, size_t i, const Shape& block, const View& in_y) {
+    copy(ctx, View(parts[i].memory(), y.dtype(), block), in_y);
+  });
   return record("concat", parts, y, [=](const Grads& dy) {
-    const Tensor from = dy[0].reshape({rows, -1});
-    Grads grads;
-    int64_t start = 0;
-    for (const Shape& each : shapes) {
-      const int64_t width = each.elements(at, each.rank());
-      grads.push_back(Tensor::empty(each, from.dtype(), from.device()));
-      on(from.device(), [&](auto& ctx) {
-        copy(ctx, columns(from, start, width), grads.back().reshape({rows, width}));
-      });
-      start += width;
-    }
+    Grads grads(shapes.size());
+    for_each_block(dy[0], shapes, at, [&](auto& ctx, size_t i, const Shape& block, const View& in_dy) {
+      grads[i] = Tensor::empty(shapes[i], in_dy.dtype, dy[0].device());
+      copy(ctx, in_dy, View(grads[i].memory(), in_dy.dtype, block));
+    });
     return grads;
   });
 }
