@@ -6,7 +6,9 @@
 namespace engine {
 namespace {
 
-Tensor reduce(const char* name, Reduce::Op op, const Tensor& x, int first_axis, int last_axis) {
+Tensor reduce(Reduce::Op op, const Tensor& x, int first_axis, int last_axis) {
+  constexpr std::array kNames = {"sum", "mean", "max"};
+  const char* const name = kNames[op];
   ENGINE_CHECK(is_float(x.dtype()), name, ": expected a float tensor, got ", x.shape(), " ", x.dtype());
   const int first = x.shape().resolve(first_axis), last = x.shape().resolve(last_axis);
   ENGINE_CHECK(first <= last, name, ": axis ", first_axis, " comes after axis ", last_axis, " in ", x.shape());
@@ -31,17 +33,11 @@ Tensor whole(const Tensor& x) { return x.reshape({x.elements()}); }
 
 }  // namespace
 
-Tensor sum(const Tensor& x, int first_axis, int last_axis) {
-  return reduce("sum", Reduce::sum, x, first_axis, last_axis);
-}
+Tensor sum(const Tensor& x, int first_axis, int last_axis) { return reduce(Reduce::sum, x, first_axis, last_axis); }
 Tensor sum(const Tensor& x) { return sum(whole(x), 0, 0); }
-Tensor mean(const Tensor& x, int first_axis, int last_axis) {
-  return reduce("mean", Reduce::mean, x, first_axis, last_axis);
-}
+Tensor mean(const Tensor& x, int first_axis, int last_axis) { return reduce(Reduce::mean, x, first_axis, last_axis); }
 Tensor mean(const Tensor& x) { return mean(whole(x), 0, 0); }
-Tensor max(const Tensor& x, int first_axis, int last_axis) {
-  return reduce("max", Reduce::max, x, first_axis, last_axis);
-}
+Tensor max(const Tensor& x, int first_axis, int last_axis) { return reduce(Reduce::max, x, first_axis, last_axis); }
 
 Tensor argmax(const Tensor& x) {
   ENGINE_CHECK(is_float(x.dtype()) && x.rank() >= 1 && x.size(-1) > 0,
