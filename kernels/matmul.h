@@ -15,6 +15,23 @@ namespace engine {
 void matmul(CpuContext& ctx, const Unary& f, ConstView a, ConstView b, ConstView bias, View y);
 void matmul(CudaContext& ctx, const Unary& f, ConstView a, ConstView b, ConstView bias, View y);
 
+// What follows the products where they are not fused with it: y = f(y + bias), bias (N) or undefined.
+template <class Context>
+void activate(Context& ctx, const Unary& f, const ConstView& bias, const View& y) {
+  if (bias.defined())
+    bias_activation_forward(ctx, f, y, bias, y);
+  else if (!is_identity(f))
+    unary_forward(ctx, f, y, y);
+}
+
+// Where all products share b: their rows as those of one matrix.
+inline void merge_products(ConstView& a, const ConstView& b, View& y) {
+  if (b.shape.rank() != 2 || a.shape.rank() != y.shape.rank() || !a.contiguous() || !y.contiguous()) return;
+  const int64_t rows = y.shape.elements(0, y.shape.rank() - 1);
+  a = ConstView(a.data, a.dtype, {rows, a.shape[-1]});
+  y = View(y.memory(), y.dtype, {rows, y.shape[-1]});
+}
+
 // The gradients of y = x w^T + bias: dw = dy^T x and db = the sum of dy's rows, both assigned. dy (M, K), x (M, C),
 // dw (K, C), db (K), of one float type, contiguous; M may be 0. Sums are taken as in matmul().
 void linear_backward_weight(CpuContext& ctx, ConstView dy, ConstView x, View dw, View db);

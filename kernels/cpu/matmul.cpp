@@ -28,19 +28,6 @@ struct Batch {
   }
 };
 
-// All rows of contiguous matrices that share b are the rows of one matrix.
-ConstView rows_of(const ConstView& v) {
-  return {v.data, v.dtype, {v.shape.elements(0, v.shape.rank() - 1), v.shape[-1]}};
-}
-
-Batch make_batch(ConstView a, ConstView b, View y) {
-  if (b.shape.rank() == 2 && a.shape.rank() == y.shape.rank() && a.contiguous() && y.contiguous()) {
-    a = rows_of(a);
-    y = View(y.memory(), y.dtype, {a.shape[0], y.shape[-1]});
-  }
-  return {y.shape.elements(0, y.shape.rank() - 2), a.shape[-2], b.shape[-1], a.shape[-1], a, b, y};
-}
-
 // The plain product; the reference.
 void multiply_f64(const Batch& batch) {
   const int64_t a_row = batch.a.strides[-2], a_column = batch.a.strides[-1];
@@ -104,22 +91,19 @@ void matmul(CpuContext& ctx, const Unary& f, ConstView a, ConstView b, ConstView
   check(a, b, y, bias.defined() || !is_identity(f));
   const InF32 in_f32(ctx, a, b, bias, y);
   if (y.elements() == 0) return;
-  const Batch batch = make_batch(a, b, y);
+  merge_products(a, b, y);
+  const Batch batch{y.shape.elements(0, y.shape.rank() - 2), a.shape[-2], b.shape[-1], a.shape[-1], a, b, y};
   if (y.dtype == DType::f64)
     multiply_f64(batch);
   else if (batch.k > 0)
     multiply_f32(batch);
   else
     fill(ctx, y, 0.0);
-  if (bias.defined())
-    bias_activation_forward(ctx, f, y, bias, y);
-  else if (!is_identity(f))
-    unary_forward(ctx, f, y, y);
+  activate(ctx, f, bias, y);
 }
 
 void linear_backward_weight(CpuContext& ctx, ConstView dy, ConstView x, View dw, View db) {
-  const ConstView left(dy.data, dy.dtype, {dy.shape[1], dy.shape[0]}, {1, dy.shape[1]});  // dy^T
-  matmul(ctx, {Unary::affine}, left, x, {}, dw);
+  matmul(ctx, {Unary::affine}, transposed(dy), x, {}, dw);
   reduce_forward(ctx, {Reduce::sum, 0, 1}, dy, db);
 }
 

@@ -215,13 +215,6 @@ cublasLtEpilogue_t epilogue_of(const Unary& f, bool bias) {
   return CUBLASLT_EPILOGUE_DEFAULT;
 }
 
-void activate(CudaContext& ctx, const Unary& f, const ConstView& bias, const View& y) {
-  if (bias.defined())
-    bias_activation_forward(ctx, f, y, bias, y);
-  else if (!is_identity(f))
-    unary_forward(ctx, f, y, y);
-}
-
 // As multiply(), of all products.
 bool multiply(CudaContext& ctx, cublasLtEpilogue_t epilogue, const ConstView& a, const ConstView& b, const void* bias,
               const View& y) {
@@ -259,10 +252,9 @@ void forget_matmul_plans(CudaContext& ctx) { ctx.cache<Plans>().clear(); }
 
 // BGRADB adds up what cuBLASLt calls B, our dy^T, over the terms of the product, our rows: a number per column of D.
 void linear_backward_weight(CudaContext& ctx, ConstView dy, ConstView x, View dw, View db) {
-  const ConstView left(dy.data, dy.dtype, {dy.shape[1], dy.shape[0]}, {1, dy.shape[1]});  // dy^T
   const bool empty = x.elements() == 0 || dy.elements() == 0;
-  if (!empty && multiply(ctx, CUBLASLT_EPILOGUE_BGRADB, left, x, db.data, dw)) return;
-  matmul(ctx, {Unary::affine}, left, x, {}, dw);
+  if (!empty && multiply(ctx, CUBLASLT_EPILOGUE_BGRADB, transposed(dy), x, db.data, dw)) return;
+  matmul(ctx, {Unary::affine}, transposed(dy), x, {}, dw);
   reduce_forward(ctx, {Reduce::sum, 0, 1}, dy, db);
 }
 
@@ -272,10 +264,7 @@ void matmul(CudaContext& ctx, const Unary& f, ConstView a, ConstView b, ConstVie
     fill(ctx, y, 0.0);
     return activate(ctx, f, bias, y);
   }
-  if (b.shape.rank() == 2 && a.contiguous() && y.contiguous()) {  // the rows of all products as those of one matrix
-    a = ConstView(a.data, a.dtype, {a.shape.elements(0, a.shape.rank() - 1), a.shape[-1]});
-    y = View(y.memory(), y.dtype, {a.shape[0], y.shape[-1]});
-  }
+  merge_products(a, b, y);
   const cublasLtEpilogue_t epilogue = epilogue_of(f, bias.defined());
   const bool fused = epilogue != CUBLASLT_EPILOGUE_DEFAULT;
   multiply(ctx, epilogue, a, b, fused ? bias.data : nullptr, y);
