@@ -64,21 +64,15 @@ void accumulate(CpuContext&, ConstView x, View y) {
   ENGINE_CHECK(x.shape == y.shape && x.dtype == y.dtype, "accumulate: ", x.shape, " ", x.dtype, " onto ", y.shape, " ",
                y.dtype);
   ENGINE_CHECK(x.contiguous() && y.contiguous(), "accumulate: needs contiguous memory");
-  if (x.dtype == DType::bf16) {
-    const bf16* from = x.as<bf16>();
-    bf16* to = y.as<bf16>();
-    parallel_for(x.elements(), kPointwiseGrain, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) to[i] = bf16(static_cast<float>(to[i]) + static_cast<float>(from[i]));
-    });
-    return;
-  }
-  dispatch_float(x.dtype, [&]<class T>() {
+  const auto add = [&]<class T, class Sum>() {
     const T* from = x.as<T>();
     T* to = y.as<T>();
     parallel_for(x.elements(), kPointwiseGrain, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) to[i] += from[i];
+      for (int64_t i = begin; i < end; ++i) to[i] = T(static_cast<Sum>(to[i]) + static_cast<Sum>(from[i]));
     });
-  });
+  };
+  if (x.dtype == DType::bf16) return add.template operator()<bf16, float>();
+  dispatch_float(x.dtype, [&]<class T>() { add.template operator()<T, T>(); });
 }
 
 }  // namespace engine
