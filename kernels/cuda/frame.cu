@@ -3,7 +3,7 @@
 // channels of bf16. Bound by memory.
 #include "kernels/frame.h"
 
-#include "kernels/cuda/device.h"
+#include "kernels/cuda/rows.cuh"
 
 namespace engine {
 namespace {
@@ -74,24 +74,15 @@ __global__ void warp_kernel(int64_t frames, WarpSizes z, const __grid_constant__
     const int left = u.first * z.channels, other = u.second * z.channels;
     T* const out = y + (frame * z.rows * z.columns + pixel) * z.padded;
     for (int c = 0; c < z.padded; c += kCount) {
-      Pack<T> pack;
+      float values[kCount] = {};
 #pragma unroll
       for (int i = 0; i < kCount; ++i) {
-        float value = 0;
-        if (c + i < z.channels) {
-          const float top = between(above[left + c + i], above[other + c + i], u.weight);
-          const float bottom = between(below[left + c + i], below[other + c + i], u.weight);
-          value = fmaf(p.at[c + i].scale, between(top, bottom, v.weight), p.at[c + i].shift);
-        }
-        pack.at[i] = from_f32<T>(value);
+        if (c + i >= z.channels) continue;
+        const float top = between(above[left + c + i], above[other + c + i], u.weight);
+        const float bottom = between(below[left + c + i], below[other + c + i], u.weight);
+        values[i] = fmaf(p.at[c + i].scale, between(top, bottom, v.weight), p.at[c + i].shift);
       }
-      if constexpr (kAligned) {
-        store_pack<true, kCount>(out + c, pack);
-      } else {
-#pragma unroll
-        for (int i = 0; i < kCount; ++i)
-          if (c + i < z.padded) out[c + i] = pack.at[i];
-      }
+      RowPacks<T, kAligned>{z.padded}.store(out, c, values);
     }
   }
 }
