@@ -22,10 +22,8 @@ size_t rounded(size_t bytes) {
   return (bytes + step - 1) / step * step;
 }
 
-bool all_bytes(const unsigned char* memory, unsigned char value) {
-  for (size_t i = 0; i < kGuard; ++i)
-    if (memory[i] != value) return false;
-  return true;
+bool intact(const unsigned char* guard) {
+  return std::all_of(guard, guard + kGuard, [](unsigned char byte) { return byte == kGuardByte; });
 }
 
 }  // namespace
@@ -63,7 +61,7 @@ void CpuContext::deallocate(void* memory, size_t bytes) noexcept {
   if (!memory) return;
   if (checking_) {
     auto* block = static_cast<unsigned char*>(memory);
-    if (!all_bytes(block - kGuard, kGuardByte) || !all_bytes(block + bytes, kGuardByte)) ++guard_violations_;
+    if (!intact(block - kGuard) || !intact(block + bytes)) ++guard_violations_;
     std::free(block - kGuard);
     return;
   }

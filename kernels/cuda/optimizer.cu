@@ -64,10 +64,6 @@ struct StepPointers {
   const float* skip;
 };
 
-StepPointers pointers(const StepViews& s) {
-  return {s.learning_rate.as<float>(), s.step.as<int64_t>(), s.clip_factor.as<float>(), s.skip.as<float>()};
-}
-
 // A rule: kMoments, how many moments it keeps; begin(), which reads what is new in this step; and the update of one
 // parameter. Products and sums are fused by hand, so that every instance rounds alike.
 template <bool kMomentum>
@@ -162,11 +158,13 @@ template <class Rule>
 void update_all(CudaContext& ctx, const char* name, const Rule& rule, const StepViews& s, bool zero_grad,
                 const View& grad, const View& param, const View& m, const View& v, const View& copy) {
   dispatch_device_float(grad.dtype, [&]<class G>() {
+    const StepPointers step{s.learning_rate.as<float>(), s.step.as<int64_t>(), s.clip_factor.as<float>(),
+                            s.skip.as<float>()};
     const Arenas<G> arenas{
         grad.as<G>(), param.as<float>(), {optional<float>(m), optional<float>(v)}, optional<__nv_bfloat16>(copy)};
     dispatch_bool(aligned16(0, grad, param, m, v, copy), [&]<bool kAligned>() {
       launch(ctx, name, update_kernel<kAligned, Rule, G>, blocks_for(grad.elements(), kThreads * kPerThread), kThreads,
-             0, grad.elements(), rule, pointers(s), zero_grad, arenas);
+             0, grad.elements(), rule, step, zero_grad, arenas);
     });
   });
 }
