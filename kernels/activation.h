@@ -1,12 +1,28 @@
-// The functions of Unary and their derivatives for one element, for the loops of every backend.
+// The functions of Unary, their derivatives, and those of Binary, for one element, for the loops of every backend.
 #pragma once
 
 #include <cmath>
+#include <functional>
 #include <numbers>
 
 #include "kernels/pointwise.h"
 
 namespace engine {
+
+// Calls body with the functor of op.
+template <class T, class F>
+void dispatch_binary(Binary op, const F& body) {
+  switch (op) {
+    case Binary::add:
+      return body(std::plus<T>());
+    case Binary::sub:
+      return body(std::minus<T>());
+    case Binary::mul:
+      return body(std::multiplies<T>());
+    case Binary::div:
+      return body(std::divides<T>());
+  }
+}
 
 // Each functor: value(x), and slope(s), the derivative, from what derivative_from_output() says is saved. Math has a
 // backend's exp(x), tanh(x), sigmoid(x) and normal(x): the normal distribution's function (.cdf) and .density.

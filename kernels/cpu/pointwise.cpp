@@ -18,20 +18,6 @@ void with_functor(const Unary& f, const F& body) {
   Activations<T, Math<T>>::dispatch(f, body);
 }
 
-template <class T, class F>
-void with_operator(Binary op, const F& body) {
-  switch (op) {
-    case Binary::add:
-      return body([](T a, T b) { return a + b; });
-    case Binary::sub:
-      return body([](T a, T b) { return a - b; });
-    case Binary::mul:
-      return body([](T a, T b) { return a * b; });
-    case Binary::div:
-      return body([](T a, T b) { return a / b; });
-  }
-}
-
 // out[i] = f(a[i], b[i % period]), where period divides count: whole rows of b, so that the inner loop vectorises.
 template <class T, class F>
 void for_each_pair(int64_t count, int64_t period, const T* a, const T* b, T* out, const F& f) {
@@ -86,8 +72,8 @@ void unary_backward(CpuContext& ctx, const Unary& f, ConstView saved, ConstView 
 void binary_forward(CpuContext& ctx, Binary op, ConstView a, ConstView b, View y) {
   const InF32 in_f32(ctx, a, b, y);
   dispatch_float(a.dtype, [&]<class T>() {
-    with_operator<T>(op,
-                     [&](auto f) { for_each_pair(a.elements(), b.elements(), a.as<T>(), b.as<T>(), y.as<T>(), f); });
+    dispatch_binary<T>(op,
+                       [&](auto f) { for_each_pair(a.elements(), b.elements(), a.as<T>(), b.as<T>(), y.as<T>(), f); });
   });
 }
 

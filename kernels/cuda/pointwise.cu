@@ -22,16 +22,6 @@ struct ValueOfSum {
   F f;
   __device__ float operator()(float x, float bias) const { return f.value(x + bias); }
 };
-template <Binary kOp>
-struct Operator {
-  __device__ float operator()(float a, float b) const {
-    if constexpr (kOp == Binary::add) return a + b;
-    if constexpr (kOp == Binary::sub) return a - b;
-    if constexpr (kOp == Binary::mul) return a * b;
-    if constexpr (kOp == Binary::div) return a / b;
-  }
-};
-
 // out[i] = f(a[i], b[i % period]); a thread's elements lie in one row where kAligned.
 template <bool kAligned, class T, class F>
 __global__ void map_rows_kernel(int64_t count, int64_t period, F f, const T* a, const T* b, T* out) {
@@ -81,16 +71,8 @@ void unary_backward(CudaContext& ctx, const Unary& f, ConstView saved, ConstView
 }
 
 void binary_forward(CudaContext& ctx, Binary op, ConstView a, ConstView b, View y) {
-  switch (op) {
-    case Binary::add:
-      return map_rows(ctx, "add", Operator<Binary::add>{}, a, b, y);
-    case Binary::sub:
-      return map_rows(ctx, "sub", Operator<Binary::sub>{}, a, b, y);
-    case Binary::mul:
-      return map_rows(ctx, "mul", Operator<Binary::mul>{}, a, b, y);
-    case Binary::div:
-      return map_rows(ctx, "div", Operator<Binary::div>{}, a, b, y);
-  }
+  constexpr const char* kNames[] = {"add", "sub", "mul", "div"};
+  dispatch_binary<float>(op, [&](auto f) { map_rows(ctx, kNames[static_cast<size_t>(op)], f, a, b, y); });
 }
 
 void bias_activation_forward(CudaContext& ctx, const Unary& f, ConstView x, ConstView bias, View y) {
