@@ -8,23 +8,12 @@ void check_arena(const char* name, const Tensor& x) {
                x.dtype());
 }
 
-void check_like(const char* name, const char* what, const Tensor& param, const Tensor& other) {
+void check_like(const char* name, const char* what, const Tensor& param, const Tensor& other,
+                bool may_be_bf16 = false) {
   ENGINE_CHECK(other.defined(), name, ": ", what, " is missing");
-  ENGINE_CHECK(other.shape() == param.shape() && other.dtype() == param.dtype(), name, ": expected ", what, " ",
-               param.shape(), " ", param.dtype(), " like the parameters, got ", other.shape(), " ", other.dtype());
-}
-
-// f32 parameters may have a bf16 gradient.
-void check_gradient(const char* name, const Tensor& param, const Tensor& grad) {
-  const bool narrow = grad.defined() && param.dtype() == DType::f32 && grad.dtype() == DType::bf16;
-  if (!narrow || grad.shape() != param.shape()) check_like(name, "the gradient", param, grad);
-}
-
-void check_copy(const char* name, const Tensor& param, const Tensor& copy) {
-  if (!copy) return;
-  ENGINE_CHECK(param.dtype() == DType::f32 && copy.dtype() == DType::bf16 && copy.shape() == param.shape(), name,
-               ": expected a bf16 copy of f32 parameters, got ", copy.shape(), " ", copy.dtype(), " for ",
-               param.shape(), " ", param.dtype());
+  const bool narrow = may_be_bf16 && param.dtype() == DType::f32 && other.dtype() == DType::bf16;
+  ENGINE_CHECK(other.shape() == param.shape() && (narrow || other.dtype() == param.dtype()), name, ": expected ", what,
+               " ", param.shape(), " ", param.dtype(), " like the parameters, got ", other.shape(), " ", other.dtype());
 }
 
 void check_scalar(const char* name, const char* what, const Tensor& scalar, DType dtype) {
@@ -37,6 +26,18 @@ void check_scalars(const char* name, const StepScalars& scalars) {
   check_scalar(name, "step", scalars.step, DType::i64);
   check_scalar(name, "clip_factor", scalars.clip_factor, DType::f32);
   check_scalar(name, "skip", scalars.skip, DType::f32);
+}
+
+// What both updates take.
+void check_update(const char* name, const StepScalars& scalars, const Tensor& grad, const Tensor& param,
+                  const Tensor& copy) {
+  check_arena(name, param);
+  check_like(name, "the gradient", param, grad, true);
+  if (copy)
+    ENGINE_CHECK(param.dtype() == DType::f32 && copy.dtype() == DType::bf16 && copy.shape() == param.shape(), name,
+                 ": expected a bf16 copy of f32 parameters, got ", copy.shape(), " ", copy.dtype(), " for ",
+                 param.shape(), " ", param.dtype());
+  check_scalars(name, scalars);
 }
 
 }  // namespace
@@ -62,10 +63,7 @@ void clip_and_flag(const Tensor& sum_of_squares, double max_norm, const StepScal
 
 void sgd_update(const Sgd& p, const StepScalars& scalars, const Tensor& grad, const Tensor& param,
                 const Tensor& momentum, const Tensor& copy) {
-  check_arena("sgd_update", param);
-  check_gradient("sgd_update", param, grad);
-  check_copy("sgd_update", param, copy);
-  check_scalars("sgd_update", scalars);
+  check_update("sgd_update", scalars, grad, param, copy);
   if (p.momentum != 0) check_like("sgd_update", "the momentum", param, momentum);
   ENGINE_CHECK(!p.nesterov || p.momentum > 0, "sgd_update: Nesterov's method needs a momentum above 0");
   on(param.device(),
@@ -74,12 +72,9 @@ void sgd_update(const Sgd& p, const StepScalars& scalars, const Tensor& grad, co
 
 void adam_update(const Adam& p, const StepScalars& scalars, const Tensor& grad, const Tensor& param, const Tensor& m,
                  const Tensor& v, const Tensor& copy) {
-  check_arena("adam_update", param);
-  check_gradient("adam_update", param, grad);
-  check_copy("adam_update", param, copy);
+  check_update("adam_update", scalars, grad, param, copy);
   check_like("adam_update", "the first moment", param, m);
   check_like("adam_update", "the second moment", param, v);
-  check_scalars("adam_update", scalars);
   on(param.device(), [&](auto& ctx) { adam_update(ctx, p, scalars, grad, param, m, v, copy); });
 }
 
