@@ -13,6 +13,12 @@ struct Tensor::Impl {
   Edge edge{};
 };
 
+static Tensor copy_on(Device target, const Tensor& x) {
+  const Tensor result = Tensor::empty(x.shape(), x.dtype(), target);
+  copy_bytes(target, result.memory(), x.device(), x.memory(), x.bytes());
+  return result;
+}
+
 const Tensor::Impl& Tensor::impl() const {
   ENGINE_CHECK(impl_, "tensor: used before it was given a value (it is undefined)");
   return *impl_;
@@ -60,18 +66,13 @@ Tensor Tensor::view_of_memory(const Shape& shape, size_t offset) const {
 Tensor Tensor::reshape(std::initializer_list<int64_t> sizes) const {
   Shape result;
   int unknown = -1;
-  int64_t known = 1;
   for (const int64_t size : sizes) {
-    if (size == -1) {
-      ENGINE_CHECK(unknown < 0, "reshape: only one size may be -1");
-      unknown = result.rank();
-      result.push_back(1);
-    } else {
-      result.push_back(size);
-      known *= size;
-    }
+    ENGINE_CHECK(size != -1 || unknown < 0, "reshape: only one size may be -1");
+    if (size == -1) unknown = result.rank();
+    result.push_back(size == -1 ? 1 : size);
   }
   if (unknown >= 0) {
+    const int64_t known = result.elements();
     ENGINE_CHECK(known > 0 && elements() % known == 0, "reshape: ", shape(), " does not divide into rows of ", known);
     result[unknown] = elements() / known;
   }
@@ -108,18 +109,8 @@ Tensor Tensor::slice(int64_t begin, int64_t end) const {
   });
 }
 
-Tensor Tensor::clone() const {
-  const Tensor result = empty(shape(), dtype(), device());
-  copy_bytes(device(), result.memory(), device(), memory(), bytes());
-  return result;
-}
-
-Tensor Tensor::to(Device target) const {
-  if (device() == target) return *this;
-  const Tensor result = empty(shape(), dtype(), target);
-  copy_bytes(target, result.memory(), device(), memory(), bytes());
-  return result;
-}
+Tensor Tensor::clone() const { return copy_on(device(), *this); }
+Tensor Tensor::to(Device target) const { return device() == target ? *this : copy_on(target, *this); }
 
 void Tensor::copy_from(const Tensor& source) const {
   ENGINE_CHECK(shape() == source.shape(), "copy_from: ", source.shape(), " does not fit into ", shape());
