@@ -42,21 +42,20 @@ CudaContext& cuda_context(int index) {
 }
 
 CudaContext::CudaContext(int index) : index_(index) {
-  if (const std::string fault = cuda_device_fault(); !fault.empty())
-    throw Error(concat("device cuda:", index, ": ", fault, "; use --device cpu"), exit_code::kNoDevice);
+  const auto refuse = [index](const auto&... why) {
+    throw Error(concat("device cuda:", index, ": ", why...), exit_code::kNoDevice);
+  };
+  if (const std::string fault = cuda_device_fault(); !fault.empty()) refuse(fault, "; use --device cpu");
   int count = 0;
   ENGINE_CUDA(cudaGetDeviceCount(&count));
   if (index >= count)
-    throw Error(concat("device cuda:", index, ": this machine has ", count, " CUDA device", count == 1 ? "" : "s",
-                       "; the last one is cuda:", count - 1),
-                exit_code::kNoDevice);
+    refuse("this machine has ", count, " CUDA device", count == 1 ? "" : "s", "; the last one is cuda:", count - 1);
   ENGINE_CUDA(cudaSetDevice(index));
   compute_capability_ =
       10 * attribute(cudaDevAttrComputeCapabilityMajor) + attribute(cudaDevAttrComputeCapabilityMinor);
   if (compute_capability_ < kOldestCompute)
-    throw Error(concat("device cuda:", index, ": compute capability ", compute_capability_ / 10, ".",
-                       compute_capability_ % 10, " is older than 8.0; use --device cpu"),
-                exit_code::kNoDevice);
+    refuse("compute capability ", compute_capability_ / 10, ".", compute_capability_ % 10,
+           " is older than 8.0; use --device cpu");
   multiprocessors_ = attribute(cudaDevAttrMultiProcessorCount);
   ENGINE_CUDA(cudaStreamCreateWithFlags(stream_.receive(), cudaStreamNonBlocking));
   // Memory that is given back stays with the process: handing it to the system and asking again costs milliseconds.
