@@ -136,8 +136,7 @@ __device__ inline int64_t first_max(const ReduceExtents& e, const T* x, int64_t 
 template <class T>
 __global__ void max_kernel(ReduceExtents e, const T* x, T* y) {
   const int64_t k = int64_t{blockIdx.x} * kThreads + threadIdx.x;
-  if (k >= e.outer * e.inner) return;
-  y[k] = x[e.first_of(k) + first_max(e, x, k) * e.inner];
+  if (k < e.outer * e.inner) y[k] = x[e.first_of(k) + first_max(e, x, k) * e.inner];
 }
 template <class T>
 __global__ void argmax_kernel(ReduceExtents e, const T* x, int64_t* y) {
