@@ -18,10 +18,7 @@ using Tag = memory::format_tag;
 
 constexpr size_t kMaxPlans = 1024;  // a training run needs three per convolution
 
-constexpr const char* name_of(Pass pass) {
-  constexpr std::array kNames = {"forward", "backward_input", "backward_weight"};
-  return kNames[static_cast<size_t>(pass)];
-}
+constexpr std::array kPassNames = {"forward", "backward_input", "backward_weight"};
 
 // Everything that a primitive depends on.
 struct Problem {
@@ -217,8 +214,8 @@ void convolve(CpuContext& ctx, Pass pass, const Conv3d& p, ConstView x, ConstVie
     run(ctx, {pass, p, x.shape, w.shape, y.shape, bias.defined(), cpu_threads()}, x, w, bias, y);
   } catch (const dnnl::error& error) {
     const bool memory_ran_out = error.status == dnnl_out_of_memory;
-    throw Error(concat(x.shape.rank() == 5 ? "conv3d: " : "conv2d: ", name_of(pass), " of x ", x.shape, " and w ",
-                       w.shape, ", groups ", p.groups, ": oneDNN: ", error.what(),
+    throw Error(concat(x.shape.rank() == 5 ? "conv3d: " : "conv2d: ", kPassNames[static_cast<size_t>(pass)], " of x ",
+                       x.shape, " and w ", w.shape, ", groups ", p.groups, ": oneDNN: ", error.what(),
                        memory_ran_out ? "; use a smaller batch or fewer frames" : ""),
                 memory_ran_out ? exit_code::kMemory : exit_code::kInternal);
   }
