@@ -56,16 +56,6 @@ void max_of_window(const PoolWindows& z, const PoolPlace& window, int64_t begin,
   for (int64_t c = 0; c < count; ++c) argmax[out + c] = static_cast<uint8_t>(where[c]);
 }
 
-// sum[c] += dy[c] where argmax[c] is `here`.
-template <class T>
-void add_where(const uint8_t* argmax, Position<T> here, const T* dy, T* sum, int64_t count) {
-#pragma omp simd
-  for (int64_t c = 0; c < count; ++c) {
-    const T value = dy[c];
-    sum[c] += static_cast<Position<T>>(argmax[c]) == here ? value : T(0);
-  }
-}
-
 // Sets dx to 0, then calls add(sum, element, window) for every element and every window that it is in; `sum` points at
 // the element's channels in dx.
 template <class T, class F>
@@ -98,8 +88,14 @@ void max_pool_backward(CpuContext& ctx, const Pool3d& p, ConstView dy, ConstView
   dispatch_float(dy.dtype, [&]<class T>() {
     const T* upstream = dy.as<T>();
     sum_over_windows<T>(z, dx, [&](T* sum, const PoolPlace& element, const PoolPlace& window) {
-      const int64_t from = z.y_offset(window);
-      add_where<T>(where + from, z.position(element, window), upstream + from, sum, z.c);
+      const auto here = static_cast<Position<T>>(z.position(element, window));
+      const T* from = upstream + z.y_offset(window);
+      const uint8_t* at = where + z.y_offset(window);
+#pragma omp simd
+      for (int64_t c = 0; c < z.c; ++c) {
+        const T value = from[c];
+        sum[c] += static_cast<Position<T>>(at[c]) == here ? value : T(0);
+      }
     });
   });
 }
