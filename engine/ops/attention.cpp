@@ -21,8 +21,7 @@ struct Call {
       ENGINE_CHECK(x->shape[1] > 0 && x->shape[3] > 0, name, ": q ", q.shape, " and k ", k.shape,
                    " must hold at least one query, one key and D > 0");
     ENGINE_CHECK(!lengths || (lengths.dtype() == DType::i64 && lengths.shape() == Shape{q.shape[0]}), name,
-                 ": expected lengths (", q.shape[0], ") i64, got ", lengths ? lengths.shape() : Shape{}, " ",
-                 lengths ? lengths.dtype() : DType::i64);
+                 ": expected lengths (", q.shape[0], ") i64, got ", lengths.shape(), " ", lengths.dtype());
     const DrawnDropout drop = draw_dropout(name, options.dropout, device);
     p = {options.scale.value_or(1 / std::sqrt(static_cast<double>(q.shape[3]))), options.causal, drop.p};
     step = drop.step;

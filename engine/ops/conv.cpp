@@ -31,7 +31,7 @@ Shape convolved_shape(const Kind& kind, const Tensor& x, const Tensor& w, const 
                p.groups, " groups does not fit x ", x.shape(), "; expected w ", w_axes,
                " and K a multiple of the groups");
   ENGINE_CHECK(!bias || bias.shape() == Shape{w.size(0)}, name, ": expected bias (", w.size(0), ") for w ", w.shape(),
-               ", got ", bias ? bias.shape() : Shape{});
+               ", got ", bias.shape());
   ENGINE_CHECK(is_identity(f) || f.op == Unary::relu, name,
                ": the activation must be none or relu; apply others to the result");
   const Shape shape = conv_shape(p, x.shape(), w.shape());

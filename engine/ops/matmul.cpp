@@ -87,7 +87,7 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias, const Unary&
   ENGINE_CHECK(x.rank() >= 1 && w.rank() == 2 && x.size(-1) == w.size(1),
                "linear: expected x (..., C) and w (K, C), got ", x.shape(), " and ", w.shape());
   ENGINE_CHECK(!bias || bias.shape() == Shape{w.size(0)}, "linear: expected bias (", w.size(0), ") for w ", w.shape(),
-               ", got ", bias ? bias.shape() : Shape{});
+               ", got ", bias.shape());
   Shape shape = x.shape();
   shape[-1] = w.size(0);
   const ProfiledPass pass = forward_pass("linear", x);
