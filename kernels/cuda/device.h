@@ -56,11 +56,7 @@ __host__ __device__ inline float to_f32(float x) { return x; }
 __host__ __device__ inline float to_f32(__nv_bfloat16 x) { return __bfloat162float(x); }
 template <class T>
 __host__ __device__ inline T from_f32(float x) {
-  if constexpr (std::is_same_v<T, __nv_bfloat16>) {
-    return __float2bfloat16_rn(x);
-  } else {
-    return static_cast<T>(x);
-  }
+  return convert<T>(x);
 }
 
 // The memory of an argument that may not be given; null where it is not.
