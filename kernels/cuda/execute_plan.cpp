@@ -26,4 +26,16 @@ void execute_plan(CudaContext& ctx, const ConvPlan& plan, const ConvMemory& memo
   ENGINE_CUDA(cudnnBackendExecute(ctx.cudnn(), plan.plan.get(), arguments.get()));
 }
 
+std::shared_ptr<const SdpaPlan> make_sdpa_plan(CudaContext& ctx, const SdpaKey& key) {
+  try {
+    return build_sdpa_plan(key, describe_device(ctx), true);
+  } catch (const Error&) {
+    return nullptr;
+  }
+}
+
+void execute_plan(CudaContext& ctx, const SdpaPlan& plan, const SdpaMemory& memory, void* workspace) {
+  run_sdpa_plan(plan, ctx.cudnn(), memory, workspace);
+}
+
 }  // namespace engine

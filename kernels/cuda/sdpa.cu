@@ -11,7 +11,7 @@
 #include <optional>
 
 #include "kernels/cuda/device.h"
-#include "kernels/cuda/execute_sdpa.h"
+#include "kernels/cuda/execute_plan.h"
 
 namespace engine {
 namespace {
@@ -89,7 +89,7 @@ bool sdpa(CudaContext& ctx, SdpaKey::Pass pass, const Attention& p, const ConstV
     launch(ctx, "attention", lengths_kernel, blocks_for(key.batch, kThreads), kThreads, 0, lengths, key.batch,
            key.queries, key.keys, queries, keys);
   }
-  execute_sdpa(ctx, *plan, memory, ctx.workspace(plan->workspace_bytes));
+  execute_plan(ctx, *plan, memory, ctx.workspace(plan->workspace_bytes));
   return true;
 }
 

@@ -1,5 +1,5 @@
 // Plans of cuDNN's fused attention: building the graph of one and choosing an engine for it, apart from running it
-// (kernels/cuda/execute_sdpa.h). Choosing needs no device but its description, and a libcuda.so.1, for which the
+// (kernels/cuda/execute_plan.h). Choosing needs no device but its description, and a libcuda.so.1, for which the
 // toolkit's stub will do: engines that are compiled at run time are refused without one.
 #pragma once
 

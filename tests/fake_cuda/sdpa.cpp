@@ -7,7 +7,7 @@
 #include <limits>
 #include <vector>
 
-#include "kernels/cuda/execute_sdpa.h"
+#include "kernels/cuda/execute_plan.h"
 #include "tests/fake_cuda/fake_cuda.h"
 
 namespace engine {
@@ -107,7 +107,7 @@ std::shared_ptr<const SdpaPlan> make_sdpa_plan(CudaContext&, const SdpaKey& key)
   return std::make_shared<SdpaPlan>(SdpaPlan{key, "plain loops", 1000, {}});
 }
 
-void execute_sdpa(CudaContext&, const SdpaPlan& plan, const SdpaMemory& memory, void* workspace) {
+void execute_plan(CudaContext&, const SdpaPlan& plan, const SdpaMemory& memory, void* workspace) {
   for (const void* operand : memory)
     ENGINE_CHECK(reinterpret_cast<uintptr_t>(operand) % kSdpaAlignment == 0, "fake cuDNN: a misaligned operand");
   fake_cuda::submit([key = plan.key, bytes = plan.workspace_bytes, memory, workspace] {
