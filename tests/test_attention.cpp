@@ -146,8 +146,8 @@ TEST_CASE("attention saves the logarithm of the sum of exponentials") {
 }
 
 TEST_CASE("attention gives the same bytes by some batches at a time as by all at once") {
-  const int threads = cpu_context().threads();
-  cpu_context().set_threads(1);
+  const int threads = cpu_threads();
+  set_cpu_threads(1);
   for (const Problem& problem : {Problem{5, 100, 600, 1, 3, {.scale = 0.4}, {600, 31, 0, 9, 77}},  // two at a time
                                  Problem{3, 130, 520, 2, 3, {.scale = 0.4, .causal = true}},       // one
                                  Problem{3, 100, 700, 2, 3, {.scale = 0.4, .dropout = {0.3, 7, 2}}}})
@@ -156,7 +156,7 @@ TEST_CASE("attention gives the same bytes by some batches at a time as by all at
       const Results all = run(problem, kCpu, DType::f32, strided, true);
       for (const auto& [a, b] : pairs_of(some, all)) CHECK(std::memcmp(a->memory(), b->memory(), a->bytes()) == 0);
     }
-  cpu_context().set_threads(threads);
+  set_cpu_threads(threads);
 }
 
 TEST_CASE("CUDA: attention in one kernel and by products of matrices agree, whatever the strides") {
