@@ -88,7 +88,7 @@ TEST_CASE("networks of the registry: parameters, shapes, gradients, refusals") {
     check_step(*model, row.clips);
     check_refusals(*model, row.clips, 1);
   }
-  for (const char* other : {"sora-cnn", "vgg11", "vgg16", "c3d"}) seen.insert(other);
+  for (const char* other : {"sora-cnn", "sora-serial", "sora-fusion", "vgg11", "vgg16", "c3d"}) seen.insert(other);
   for (const std::string& name : model_names()) CHECK_MESSAGE(seen.contains(name), name, " has no row here");
 }
 
