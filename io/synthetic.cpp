@@ -143,7 +143,7 @@ SyntheticPose moved(int label, Random& random, int t) {
   const double speed = random.uniform(0.04, 0.07), tilt = random.uniform(-0.2, 0.2);
   const double period = random.uniform(7, 11), reach = random.uniform(0.25, 0.4), phase = random.uniform();
   const double turning = random.uniform(0.035, 0.06), scaling = random.uniform(0.045, 0.07);
-  const double side = random.chance(0.5) ? 1 : -1;
+  const double side = random.chance(0.5) ? 1 : -1, arm = random.uniform(0.15, 0.3);
   const double along = speed * frame * std::cos(tilt), across = speed * frame * std::sin(tilt);
   const double beat = wrapped(frame / period + phase);  // 0 .. 1 in every period
   switch (label) {
@@ -156,9 +156,11 @@ SyntheticPose moved(int label, Random& random, int t) {
     case down:
       return {across, along, 0, 0};
     case counterclockwise:
-      return {0, 0, 0, -turning * frame};
-    case clockwise:
-      return {0, 0, 0, turning * frame};
+    case clockwise: {  // at the end of an arm that turns
+      const double turns = (label == clockwise ? turning : -turning) * frame, before = kTurn * phase,
+                   after = before + kTurn * turns;
+      return {arm * (std::cos(after) - std::cos(before)), arm * (std::sin(after) - std::sin(before)), 0, turns};
+    }
     case grow:
       return {0, 0, scaling * frame, 0};
     case shrink:

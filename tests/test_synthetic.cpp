@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <numbers>
 #include <set>
 #include <string>
 #include <vector>
@@ -277,6 +278,24 @@ TEST_CASE("motion: every class moves as its name says, and nothing else changes"
   for (const std::string_view name :
        {"left", "right", "up", "down", "bounce", "zigzag", "clockwise", "counterclockwise"}) {
     within(name, &SyntheticPose::size, -kNone, kNone);
+  }
+}
+
+TEST_CASE("motion: clockwise goes round to the right, counterclockwise to the left") {
+  for (const std::string_view name : {"clockwise", "counterclockwise"}) {
+    for (int i = 0; i < 50; ++i) {
+      const SyntheticId id = motion_id(label_of(SyntheticKind::motion, name), i);
+      for (int frame = 0; frame < 11; ++frame) {
+        const auto pose = [&](int t) { return synthetic_pose(id, kSide, kSide, frame + t); };
+        const double dx = step(pose(0).x, pose(1).x), dy = step(pose(0).y, pose(1).y);
+        const double next_dx = step(pose(1).x, pose(2).x), next_dy = step(pose(1).y, pose(2).y);
+        const double turned =
+            std::atan2(dx * next_dy - dy * next_dx, dx * next_dx + dy * next_dy) / (2 * std::numbers::pi);
+        CHECK(turned * (name == "clockwise" ? 1 : -1) > 0.03);  // turns a frame; y points down
+        CHECK(std::hypot(dx, dy) > 0.03);
+        CHECK(std::hypot(dx, dy) < 0.12);
+      }
+    }
   }
 }
 
