@@ -262,12 +262,12 @@ int train(TrainOptions& options, const OptionTable& table) {
   const ModelFile description = describe(options, splits.train);
   if (names_description(options.model)) check_description(description, options.model);
   Classifier classifier(description);
+  frozen_by(options.freeze, classifier.network());  // refuses mistakes before anything is written
   const std::string folder = options.out.empty() ? default_run_folder(options.data, description.model) : options.out;
   options.out = folder;
   announce(options, splits, classifier, folder);
   if (!options.init_from.empty())
     print_err(to_text(load_fitting(classifier.network(), options.init_from), options.init_from));
-  frozen_by(options.freeze, classifier.network());
   if (options.dry_run) return exit_code::kOk;
   return Session(options, splits, training, classifier, folder).run(table.to_toml());
 }
