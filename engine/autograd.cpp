@@ -107,8 +107,8 @@ Tensor record(const char* name, const std::vector<Tensor>& inputs, const Tensor&
   return record(name, inputs, std::vector<Tensor>{output}, std::move(closure))[0];
 }
 
-ProfiledPass forward_pass(const char* op, const Tensor& x) {
-  return ProfiledPass({op, false, next_sequence, x.shape()});
+ProfiledPass forward_pass(const char* op, const Tensor& x, double flop) {
+  return ProfiledPass({op, false, next_sequence, x.shape(), flop});
 }
 
 bool needs_grad(const Tensor& tensor) { return grad_enabled && tensor.requires_grad(); }

@@ -58,8 +58,8 @@ std::vector<Tensor> record(const char* name, const std::vector<Tensor>& inputs, 
 // True when ops on this tensor are being recorded: it requires a gradient and no NoGrad is active.
 bool needs_grad(const Tensor& tensor);
 
-// Alive while an op does its forward work on x and the like, of which profilers are told.
-ProfiledPass forward_pass(const char* op, const Tensor& x);
+// Alive while an op does its forward work on x and the like, of which profilers are told; flop as in OpPass.
+ProfiledPass forward_pass(const char* op, const Tensor& x, double flop = 0);
 
 // Runs backward from `root`; frees the graph as it goes. See Tensor::backward.
 void backward(const Tensor& root, const Tensor& seed);

@@ -14,6 +14,7 @@ struct OpPass {
   bool backward;      // else forward
   uint64_t sequence;  // the same number in both passes
   Shape shape;        // of the first input; backward: of the first output
+  double flop = 0;    // forward, of products, convolutions, attention and LSTMs: two per multiply-add; otherwise 0
 };
 
 class Profiler {
@@ -26,6 +27,9 @@ class Profiler {
 
 // What is told of every pass; null: nobody. With CUDA it is NVTX's (Nsight) where such a tool is attached.
 inline std::atomic<Profiler*> profiler = nullptr;
+
+// Bytes of CPU memory that tensors and kernels hold at this moment.
+int64_t cpu_bytes_in_use();
 
 class ProfiledPass {
  public:

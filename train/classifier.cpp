@@ -5,6 +5,8 @@
 
 #include "engine/ops.h"
 #include "layers/models/registry.h"
+#include "train/model_description.h"
+#include "train/weights.h"
 
 namespace engine {
 namespace {
@@ -44,13 +46,6 @@ layers::ModelOptions model_options(const ModelFile& file) {
           .backbone = option_text(file, "backbone")};
 }
 
-std::vector<NamedTensor> all_tensors(const layers::Module& network) {
-  std::vector<NamedTensor> tensors = network.parameters();
-  const std::vector<NamedTensor> buffers = network.buffers();
-  tensors.insert(tensors.end(), buffers.begin(), buffers.end());
-  return tensors;
-}
-
 // Neighbouring frames of every clip: (N, T + 1, H, W, C) -> the last T (first = 1) or the first T (first = 0).
 Tensor clip_frames(const Tensor& x, int64_t first) {
   const int64_t clips = x.size(0), frames = x.size(1) - 1;
@@ -79,9 +74,18 @@ Tensor network_input(const Tensor& frames, const Preprocessing& preprocessing, D
   return preprocessing.input == "diff" ? difference : concat({later, difference}, -1);
 }
 
+std::shared_ptr<layers::VideoModel> make_network(const ModelFile& description, std::optional<int64_t> outputs) {
+  layers::ModelOptions options = model_options(description);
+  if (outputs) options.outputs = *outputs;
+  const auto text = description.model_options.find("description");
+  return text == description.model_options.end()
+             ? layers::make_model(description.model, options)
+             : make_described_model(text->second, description.model + ".toml", options);
+}
+
 Classifier::Classifier(ModelFile description) : description_(std::move(description)) {
   description_.tensors.clear();
-  network_ = layers::make_model(description_.model, model_options(description_));
+  network_ = make_network(description_);
 }
 
 Classifier Classifier::load(const std::string& path) {

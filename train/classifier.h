@@ -3,9 +3,10 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
-#include "layers/module.h"
+#include "layers/models/video_model.h"
 #include "train/checkpoint.h"
 
 namespace engine {
@@ -19,9 +20,14 @@ int64_t input_channels(const Preprocessing& preprocessing);
 // colours.
 Tensor network_input(const Tensor& frames, const Preprocessing& preprocessing, DType dtype = DType::f32);
 
+// The network that this describes, with random weights drawn from its seed: of the registry, or of the text in TOML in
+// model_options["description"] (train/model_description.h). `outputs`: instead of one per class. Throws as
+// layers::make_model and make_described_model.
+std::shared_ptr<layers::VideoModel> make_network(const ModelFile& description, std::optional<int64_t> outputs = {});
+
 class Classifier {
  public:
-  // A new network with random weights drawn from description.seed. Throws as layers::make_model.
+  // A new network. Throws as make_network().
   explicit Classifier(ModelFile description);
   // From a file. Throws as load_model() and load_into().
   static Classifier load(const std::string& path);
@@ -40,14 +46,14 @@ class Classifier {
   // With the tensors as they are now.
   ModelFile file() const;
 
-  layers::Module& network() { return *network_; }
+  layers::VideoModel& network() { return *network_; }
   ModelFile& description() { return description_; }
   const ModelFile& description() const { return description_; }
   const std::vector<std::string>& classes() const { return description_.classes; }
 
  private:
   ModelFile description_;  // without tensors
-  std::shared_ptr<layers::Module> network_;
+  std::shared_ptr<layers::VideoModel> network_;
   DType compute_ = DType::f32;
 };
 

@@ -175,9 +175,10 @@ void OptionTable::text(OptionName name, std::string& value) {
 }
 
 void OptionTable::custom(OptionName name, std::string domain, std::function<bool(const std::string&)> set,
-                         std::function<std::string()> get) {
+                         std::function<std::string()> get, std::vector<std::string> choices) {
   Option& option = add(std::move(name), ValueKind::text);
   option.domain = std::move(domain);
+  option.choices = std::move(choices);
   option.set = std::move(set);
   option.get = std::move(get);
 }

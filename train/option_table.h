@@ -65,8 +65,9 @@ class OptionTable {
   template <class E>
   void choice(OptionName name, E& value, const std::vector<std::pair<std::string, E>>& choices);
   // Any other type, by its own conversions.
+  // `choices`: the words that are offered, in help and for misspellings.
   void custom(OptionName name, std::string domain, std::function<bool(const std::string&)> set,
-              std::function<std::string()> get);
+              std::function<std::string()> get, std::vector<std::string> choices = {});
 
   const std::vector<Option>& options() const { return options_; }
 

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "layers/models/registry.h"
+#include "train/model_description.h"
 
 namespace engine {
 namespace {
@@ -129,7 +130,16 @@ void declare_augmentation(OptionTable& table, TrainOptions& o) {
 
 void declare_model(OptionTable& table, TrainOptions& o) {
   table.group("Model");
-  table.choice({"model", "model.name", "NAME", "The network"}, o.model, words(layers::model_names()));
+  const std::vector<std::string> models = layers::model_names();
+  table.custom(
+      {"model", "model.name", "NAME", "The network, or a file that describes one (docs/models.md)"},
+      "one of " + joined(models) + ", or a description, a file ending in .toml",
+      [&o, models](const std::string& text) {
+        const bool known = names_description(text) || std::ranges::find(models, text) != models.end();
+        if (known) o.model = text;
+        return known;
+      },
+      [&o] { return o.model; }, models);
   table.choice({"head", "model.head", "NAME", "What is learnt of a clip: its class, numbers, or several labels"},
                o.head, kHeadNames);
   const auto or_auto = [](const std::vector<std::string>& names) {
@@ -144,6 +154,15 @@ void declare_model(OptionTable& table, TrainOptions& o) {
                o.backbone, or_auto(layers::frame_model_names()));
   table.number({"dropout", "model.dropout", "X", "Probability of leaving a feature out; auto: the model's own"},
                o.dropout, {.low = 0, .high = 0.95});
+  table.text(
+      {"init-from", "model.init_from", "FILE",
+       "Start from the weights of a checkpoint, or of a safetensors file with PyTorch's names and layouts: those "
+       "whose name and shape are the model's"},
+      o.init_from);
+  table.text({"freeze", "model.freeze", "PATTERNS",
+              "Parameters that are not trained, such as 'conv1.*' or 'layer1.*,layer2.*'; norms below them still "
+              "follow the statistics of the clips"},
+             o.freeze);
 }
 
 void declare_optimization(OptionTable& table, TrainOptions& o) {

@@ -57,6 +57,7 @@ struct TrainOptions {
   std::string model = "sora-cnn";
   Head head = Head::classification;
   std::string model_size, backbone;  // empty: the model's own
+  std::string init_from, freeze;
   std::optional<double> dropout;
 
   // Optimization

@@ -3,18 +3,22 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 
+#include "engine/autograd.h"
 #include "engine/plans.h"
 #include "train/chart.h"
 #include "train/data_options.h"
 #include "train/evaluate.h"
+#include "train/model_description.h"
 #include "train/output.h"
 #include "train/report.h"
 #include "train/run_folder.h"
 #include "train/signals.h"
 #include "train/trainer.h"
+#include "train/weights.h"
 
 namespace engine {
 namespace {
@@ -42,6 +46,10 @@ std::string place(const TrainOptions& options, Device device) {
 ModelFile describe(const TrainOptions& options, const Dataset& dataset) {
   ModelFile file;
   file.model = options.model;
+  if (names_description(options.model)) {
+    file.model = std::filesystem::path(options.model).stem();
+    file.model_options["description"] = read_description(options.model);
+  }
   if (options.dropout) file.model_options["dropout"] = fmt::format("{}", *options.dropout);
   if (!options.model_size.empty()) file.model_options["size"] = options.model_size;
   if (!options.backbone.empty()) file.model_options["backbone"] = options.backbone;
@@ -51,6 +59,16 @@ ModelFile describe(const TrainOptions& options, const Dataset& dataset) {
   file.preprocessing = preprocessing(options);
   file.seed = static_cast<uint64_t>(options.seed);
   return file;
+}
+
+// Refuses a described model that cannot be made, or does not take the clips, while the place in its file is known.
+void check_description(const ModelFile& file, const std::string& path) {
+  const Preprocessing& p = file.preprocessing;
+  const layers::ModelOptions options{.outputs = std::ssize(file.classes), .channels = input_channels(p)};
+  const auto network = make_described_model(file.model_options.at("description"), path, options);
+  const NoGrad no_grad;
+  network->eval();
+  (*network)(Tensor::zeros({1, p.frames, p.height, p.width, options.channels}));
 }
 
 void set_plans(const TrainOptions& options, Device device) {
@@ -123,6 +141,7 @@ TrainerOptions Session::trainer_options() const {
   trainer.clips = &splits_.train;
   trainer.device = resolve(options_.device);
   trainer.compute = resolve(options_.precision, trainer.device);
+  if (!options_.freeze.empty()) trainer.is_frozen = frozen_by(options_.freeze, classifier_.network());
   return trainer;
 }
 
@@ -219,8 +238,9 @@ void announce(const TrainOptions& options, const Splits& splits, Classifier& cla
       splits.val.samples.size(), splits.test.samples.size(), splits.train.classes.size(),
       output_word(options.head, splits.train.classes.size() > 1));
   if (!splits.how.empty()) say("        {}", splits.how);
-  say("model   {}: {} parameters; input {} frames of {}x{}, {}", options.model, classifier.network().parameter_count(),
-      *options.frames, options.size->width, options.size->height, options.input);
+  say("model   {}: {} parameters; input {} frames of {}x{}, {}", classifier.description().model,
+      classifier.network().parameter_count(), *options.frames, options.size->width, options.size->height,
+      options.input);
   say("run     {}; seed {}; {}, threads {}, workers {}", folder, options.seed, place(options, resolve(options.device)),
       *options.threads, *options.workers);
 }
@@ -239,10 +259,15 @@ int train(TrainOptions& options, const OptionTable& table) {
   resolve(options, picture_size(splits.train));
   set_cpu_threads(static_cast<int>(*options.threads));
   const LoaderOptions training = training_loader(options, splits.train.classes);
-  Classifier classifier(describe(options, splits.train));
-  const std::string folder = options.out.empty() ? default_run_folder(options.data, options.model) : options.out;
+  const ModelFile description = describe(options, splits.train);
+  if (names_description(options.model)) check_description(description, options.model);
+  Classifier classifier(description);
+  frozen_by(options.freeze, classifier.network());  // refuses mistakes before anything is written
+  const std::string folder = options.out.empty() ? default_run_folder(options.data, description.model) : options.out;
   options.out = folder;
   announce(options, splits, classifier, folder);
+  if (!options.init_from.empty())
+    print_err(to_text(load_fitting(classifier.network(), options.init_from), options.init_from));
   if (options.dry_run) return exit_code::kOk;
   return Session(options, splits, training, classifier, folder).run(table.to_toml());
 }

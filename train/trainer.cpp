@@ -51,7 +51,7 @@ bool better(const EpochReport& report, const EpochReport& best) {
 Trainer::Trainer(Classifier& classifier, TrainerOptions options)
     : classifier_((classifier.network().to(options.device), classifier)),
       options_(std::move(options)),
-      arena_(classifier.network().parameters(), classifier.network().buffers(), {},
+      arena_(classifier.network().parameters(), classifier.network().buffers(), options_.is_frozen,
              stays_f32(classifier.network(), options_.compute)),
       optimizer_(arena_, options_.optimizer),
       losses_(Tensor::zeros({most_pending()}, DType::f32, options_.device)),

@@ -26,6 +26,7 @@ struct TrainerOptions {
   DType compute = DType::f32;  // or bf16, with f32 masters of the parameters
   // Where the device can: the step is recorded after two warm-up steps and then replayed. The same bits, less time.
   bool record = true;
+  ParameterArena::NamePredicate is_frozen;  // which parameters are not trained; may be empty
 };
 
 struct StepResult {

@@ -58,7 +58,7 @@ Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const Attent
                    k.size(2) == q.size(2) && k.size(3) == q.size(3),
                "attention: expected q (N, S, H, D), k and v (N, L, H, D), got ", q.shape(), ", ", k.shape(), " and ",
                v.shape());
-  const ProfiledPass pass = forward_pass("attention", q);
+  const ProfiledPass pass = forward_pass("attention", q, 4.0 * q.elements() * k.size(1));
   Call call("attention", q, k, q.device(), options);
   const Tensor y = call.forward(q, k, v);
   return record("attention", {q, k, v}, y, [call, q = q.detach(), k = k.detach(), v = v.detach()](const Grads& dy) {
@@ -71,7 +71,7 @@ Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const Attent
 Tensor attention_packed(const Tensor& qkv, const AttentionOptions& options) {
   ENGINE_CHECK(is_float(qkv.dtype()) && qkv.rank() == 5 && qkv.size(2) == 3,
                "attention_packed: expected a float tensor (N, S, 3, H, D), got ", qkv.shape(), " ", qkv.dtype());
-  const ProfiledPass pass = forward_pass("attention_packed", qkv);
+  const ProfiledPass pass = forward_pass("attention_packed", qkv, 4.0 / 3 * qkv.elements() * qkv.size(1));
   Call call("attention_packed", part_of(qkv, 0), part_of(qkv, 1), qkv.device(), options);
   const Tensor y = call.forward(part_of(qkv, 0), part_of(qkv, 1), part_of(qkv, 2));
   return record("attention_packed", {qkv}, y, [call, qkv = qkv.detach()](const Grads& dy) {

@@ -43,8 +43,9 @@ Shape convolved_shape(const Kind& kind, const Tensor& x, const Tensor& w, const 
 
 Tensor convolve(const Kind& kind, const Tensor& x, const Tensor& w, const Tensor& bias, const Conv3d& p,
                 const Unary& f) {
-  const ProfiledPass pass = forward_pass(kind.name, x);
-  const Tensor y = Tensor::empty(convolved_shape(kind, x, w, bias, p, f), x.dtype(), x.device());
+  const Shape shape = convolved_shape(kind, x, w, bias, p, f);
+  const ProfiledPass pass = forward_pass(kind.name, x, 2.0 * shape.elements() * w.shape().elements(1, w.rank()));
+  const Tensor y = Tensor::empty(shape, x.dtype(), x.device());
   on(x.device(), [&](auto& ctx) { conv_forward(ctx, p, f, x, w, bias, y); });
   return record(
       kind.name, {x, w, bias}, y,

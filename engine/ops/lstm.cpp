@@ -41,8 +41,8 @@ Tensor like_if(bool wanted, const Tensor& x) { return wanted ? Tensor::empty_lik
 std::vector<Tensor> lstm(const Tensor& x, const Tensor& w_ih, const Tensor& w_hh, const Tensor& b_ih,
                          const Tensor& b_hh, const Tensor& h0, const Tensor& c0, const Lstm& p, const Tensor& lengths) {
   check_lstm(x, w_ih, w_hh, b_ih, b_hh, h0, c0, lengths);
-  const ProfiledPass pass = forward_pass("lstm", x);
   const int64_t batch = x.size(0), steps = x.size(1), hidden = w_hh.size(1);
+  const ProfiledPass pass = forward_pass("lstm", x, 8.0 * batch * steps * hidden * (x.size(2) + hidden));
   const auto made = [&](const Shape& shape, DType dtype) { return Tensor::empty(shape, dtype, x.device()); };
   const Tensor states = made({batch, steps, hidden}, x.dtype()), y = lengths ? Tensor::empty_like(states) : states;
   const Tensor h_n = made({batch, hidden}, x.dtype()), c_n = made({batch, hidden}, cell_type(x));

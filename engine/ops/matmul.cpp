@@ -64,7 +64,7 @@ Tensor matmul(const Tensor& a, const Tensor& b, const Matmul& p) {
   const ConstView left = transposed_if(p.transpose_a, a), right = transposed_if(p.transpose_b, b);
   Shape shape = left.shape;
   shape[-1] = right.shape[-1];
-  const ProfiledPass pass = forward_pass("matmul", a);
+  const ProfiledPass pass = forward_pass("matmul", a, 2.0 * shape.elements() * left.shape[-1]);
   const Tensor y = product(false, left, right, shape, a.device());
   return record("matmul", {a, b}, y,
                 [=, a = a.detach(), b = b.detach(), da = needs_grad(a), db = needs_grad(b)](const Grads& dy) {
@@ -90,7 +90,7 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias, const Unary&
                ", got ", bias.shape());
   Shape shape = x.shape();
   shape[-1] = w.size(0);
-  const ProfiledPass pass = forward_pass("linear", x);
+  const ProfiledPass pass = forward_pass("linear", x, 2.0 * shape.elements() * w.size(1));
   const Tensor rows = as_rows(x), y = Tensor::empty(shape, x.dtype(), x.device());
   const bool separate = !is_identity(f) && !derivative_from_output(f.op);
   const bool recorded = needs_grad(x) || needs_grad(w) || (bias && needs_grad(bias));

@@ -3,9 +3,12 @@
 #include <immintrin.h>
 #include <omp.h>
 
+#include <atomic>
 #include <cstdlib>
 #include <cstring>
 #include <new>
+
+#include "kernels/profile.h"
 
 namespace engine {
 namespace {
@@ -14,6 +17,8 @@ constexpr size_t kAlignment = 64;
 constexpr size_t kGuard = 64;  // bytes before and after an allocation in checking mode
 constexpr unsigned char kGuardByte = 0xA5;
 constexpr unsigned char kPoisonByte = 0xFF;  // every float type reads this as NaN, i64 as -1
+
+std::atomic<int64_t> bytes_in_use = 0;
 
 // Sizes are rounded up to eighths of a power of two, so that nearly equal sizes share blocks.
 size_t rounded(size_t bytes) {
@@ -28,6 +33,8 @@ bool intact(const unsigned char* guard) {
 
 }  // namespace
 
+int64_t cpu_bytes_in_use() { return bytes_in_use; }
+
 void* CpuContext::system_allocate(size_t bytes) {
   void* memory = std::aligned_alloc(kAlignment, bytes);
   if (!memory)
@@ -38,6 +45,7 @@ void* CpuContext::system_allocate(size_t bytes) {
 
 void* CpuContext::allocate(size_t bytes) {
   const size_t size = rounded(bytes);
+  bytes_in_use += static_cast<int64_t>(bytes);
   if (checking_) {
     auto* block = static_cast<unsigned char*>(system_allocate(size + 2 * kGuard));
     std::memset(block, kGuardByte, kGuard);
@@ -59,6 +67,7 @@ void* CpuContext::allocate(size_t bytes) {
 
 void CpuContext::deallocate(void* memory, size_t bytes) noexcept {
   if (!memory) return;
+  bytes_in_use -= static_cast<int64_t>(bytes);
   if (checking_) {
     auto* block = static_cast<unsigned char*>(memory);
     if (!intact(block - kGuard) || !intact(block + bytes)) ++guard_violations_;
