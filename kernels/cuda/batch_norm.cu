@@ -124,7 +124,7 @@ __global__ void __launch_bounds__(kThreads, 4) moments_kernel(P pieces, const ty
   pieces.store(own + pieces.columns, channel, square);
 }
 
-constexpr int kColumnThreads = 32, kPieceThreads = 32;
+constexpr int kColumnThreads = 32, kPieceThreads = 16;
 
 // The sum of every column's threads, in double; each gets it.
 __device__ inline double column_sum(double value) {
@@ -142,7 +142,7 @@ __device__ inline double column_sum(double value) {
 
 // Joins the pieces' moments in double; kPieceThreads threads share a channel.
 template <class T>
-__global__ void __launch_bounds__(kColumnThreads* kPieceThreads)
+__global__ void __launch_bounds__(kColumnThreads* kPieceThreads, 1)
     statistics_kernel(int64_t rows, int64_t per_piece, int64_t pieces, int channels, double eps, double momentum,
                       const T* x, const float* partial, float* mean, float* rstd, float* running_mean,
                       float* running_var) {
@@ -157,8 +157,8 @@ __global__ void __launch_bounds__(kColumnThreads* kPieceThreads)
   double sum = 0, squares = 0;
   if (is_channel)
     for (int64_t piece = place; piece < pieces; piece += kPieceThreads)
-      sum = fma(rows_in(piece) / total, mean_of(piece), sum);
-  const double m = column_sum(sum);
+      sum = fma(rows_in(piece), mean_of(piece), sum);
+  const double m = column_sum(sum) / total;
   if (is_channel)
     for (int64_t piece = place; piece < pieces; piece += kPieceThreads) {
       const double off = mean_of(piece) - m;

@@ -15,7 +15,7 @@ namespace {
 
 // `residual` and `sum` may be null.
 template <class R>
-__global__ void __launch_bounds__(R::kMostThreads)
+__global__ void __launch_bounds__(R::kMostThreads, 1)
     layer_norm_forward_kernel(R rows, float eps, DropoutMask mask, const typename R::T* x,
                               const typename R::T* residual, const float* w, const float* bias, typename R::T* y,
                               typename R::T* sum, float* mean, float* rstd) {
@@ -78,7 +78,7 @@ __global__ void __launch_bounds__(R::kMostThreads)
 // partial (blocks, 2, columns): sums of dw and dbias over the rows that a block takes. `dsum` may be null, and so may
 // `dresidual` where nothing is dropped.
 template <class R>
-__global__ void __launch_bounds__(R::kMostThreads)
+__global__ void __launch_bounds__(R::kMostThreads, 1)
     layer_norm_backward_kernel(R rows, DropoutMask mask, const typename R::T* x, const float* w, const float* mean,
                                const float* rstd, const typename R::T* dy, const typename R::T* dsum, typename R::T* dx,
                                typename R::T* dresidual, float* partial) {

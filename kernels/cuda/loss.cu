@@ -94,7 +94,7 @@ __global__ void add_parts_kernel(int64_t count, const double* parts, float* loss
 // *weights, or found by each block where `weights` is null. Everything after the exponential is double, so that a row
 // that is nearly right keeps its small loss and gradient.
 template <class R, class Targets>
-__global__ void __launch_bounds__(R::kMostThreads)
+__global__ void __launch_bounds__(R::kMostThreads, 1)
     cross_entropy_kernel(R rows, Targets targets, const typename R::T* logits, const double* weights, double* parts,
                          float* loss, float* gradient) {
   constexpr float kLowest = -std::numeric_limits<float>::infinity();

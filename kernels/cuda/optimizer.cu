@@ -15,10 +15,10 @@ constexpr int kPerThread = 4;  // parameters: 16 bytes of f32
 
 // ---- the norm ----
 
-constexpr int64_t kMostBlocks = 1024;  // 8 per multiprocessor; a constant, so that the order depends on the size alone
+constexpr int64_t kMostBlocks = 792;  // 6 per multiprocessor; a constant, so that the order depends on the size alone
 
 template <bool kAligned, class T>
-__global__ void __launch_bounds__(kThreads, 8) partial_squares_kernel(int64_t count, const T* x, double* partial) {
+__global__ void __launch_bounds__(kThreads, 6) partial_squares_kernel(int64_t count, const T* x, double* partial) {
   constexpr int kCount = kLanes<T>;
   const int64_t stride = int64_t{gridDim.x} * kThreads * kCount;
   double sum = 0;
