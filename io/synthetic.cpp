@@ -137,13 +137,34 @@ Sprite mover(Random& random, float middle) {
   return sprite;
 }
 
-// Where on its path a motion is after `t` frames, from wherever it started. x and y in shorter sides of the frame.
+// The place that (x, y) in [0, 1) x [0, 1) comes to when the square rings around the middle turn clockwise, each along
+// itself: what is uniform in the square stays so.
+SyntheticPose on_turned_ring(double x, double y, double turns) {
+  const double right = x - 0.5, down = y - 0.5, reach = std::max({std::abs(right), std::abs(down), 1e-9});
+  const double u = right / reach, v = down / reach;  // on the border of [-1, 1] x [-1, 1]
+  const double sides = v == -1 ? (1 + u) / 2 : u == 1 ? (3 + v) / 2 : v == 1 ? (5 - u) / 2 : (7 - v) / 2;
+  const double place = 4 * wrapped(sides / 4 + turns), along = 2 * (place - std::floor(place)) - 1;
+  const auto on = [&](double unit) { return wrapped(0.5 + unit * reach); };
+  switch (static_cast<int>(place)) {
+    case 0:
+      return {on(along), on(-1)};
+    case 1:
+      return {on(1), on(along)};
+    case 2:
+      return {on(-along), on(1)};
+    default:
+      return {on(-1), on(-along)};
+  }
+}
+
+// How far a motion has come after `t` frames, from wherever it started. x and y in shorter sides of the frame; of
+// clockwise and counterclockwise the angle alone.
 SyntheticPose moved(int label, Random& random, int t) {
   const double frame = t;
   const double speed = random.uniform(0.04, 0.07), tilt = random.uniform(-0.2, 0.2);
   const double period = random.uniform(7, 11), reach = random.uniform(0.25, 0.4), phase = random.uniform();
-  const double turning = random.uniform(0.035, 0.06), scaling = random.uniform(0.045, 0.07);
-  const double side = random.chance(0.5) ? 1 : -1, arm = random.uniform(0.15, 0.3);
+  const double turning = random.uniform(0.03, 0.05), scaling = random.uniform(0.045, 0.07);
+  const double side = random.chance(0.5) ? 1 : -1;
   const double along = speed * frame * std::cos(tilt), across = speed * frame * std::sin(tilt);
   const double beat = wrapped(frame / period + phase);  // 0 .. 1 in every period
   switch (label) {
@@ -156,11 +177,9 @@ SyntheticPose moved(int label, Random& random, int t) {
     case down:
       return {across, along, 0, 0};
     case counterclockwise:
-    case clockwise: {  // at the end of an arm that turns
-      const double turns = (label == clockwise ? turning : -turning) * frame, before = kTurn * phase,
-                   after = before + kTurn * turns;
-      return {arm * (std::cos(after) - std::cos(before)), arm * (std::sin(after) - std::sin(before)), 0, turns};
-    }
+      return {0, 0, 0, -turning * frame};
+    case clockwise:
+      return {0, 0, 0, turning * frame};
     case grow:
       return {0, 0, scaling * frame, 0};
     case shrink:
@@ -280,8 +299,13 @@ SyntheticPose synthetic_pose(const SyntheticId& id, int width, int height, int f
   const double side = std::min(width, height);
   const SyntheticPose way =
       id.kind == SyntheticKind::speed ? straight(path, frame, width / side) : moved(id.label, path, frame);
-  return {wrapped(x + way.x * side / width), wrapped(y + way.y * side / height), wrapped(size + way.size),
-          wrapped(angle + way.angle)};
+  SyntheticPose pose{wrapped(x + way.x * side / width), wrapped(y + way.y * side / height)};
+  // What turns goes round the middle of the picture as well.
+  if (id.kind == SyntheticKind::motion && (id.label == clockwise || id.label == counterclockwise))
+    pose = on_turned_ring(x, y, way.angle);
+  pose.size = wrapped(size + way.size);
+  pose.angle = wrapped(angle + way.angle);
+  return pose;
 }
 
 }  // namespace engine

@@ -11,9 +11,9 @@ namespace engine {
 
 // scenes: any single frame tells the class, through its shapes and patterns; colour, place, size and angle are random.
 // motion: no single frame tells the class. An object moves on a torus (what leaves on one side comes back on the other;
-// so do
-//   angle and size); its start is uniform in place, size and angle, hence at every frame it is uniform in all of them
-//   in every class, and everything else is drawn alike for all classes.
+//   so do angle and size), or turns and goes round the middle of the picture; its start is uniform in place, size and
+//   angle, hence at every frame it is uniform in all of them in every class, and everything else is drawn alike for all
+//   classes.
 // speed: an object as in motion moves straight, in a random direction and at a random speed, which is the target.
 // pairs: patterns of the classes of scenes, two different ones in every clip: that of the label and another one.
 enum class SyntheticKind { scenes, motion, speed, pairs };

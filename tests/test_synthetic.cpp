@@ -267,8 +267,8 @@ TEST_CASE("motion: every class moves as its name says, and nothing else changes"
   within("right", &SyntheticPose::x, kSlow, kFast);
   within("up", &SyntheticPose::y, -kFast, -kSlow);
   within("down", &SyntheticPose::y, kSlow, kFast);
-  within("clockwise", &SyntheticPose::angle, 0.03, 0.07);
-  within("counterclockwise", &SyntheticPose::angle, -0.07, -0.03);
+  within("clockwise", &SyntheticPose::angle, 0.03, 0.05);
+  within("counterclockwise", &SyntheticPose::angle, -0.05, -0.03);
   within("grow", &SyntheticPose::size, 0.04, 0.08);
   within("shrink", &SyntheticPose::size, -0.08, -0.04);
   within("bounce", &SyntheticPose::x, -kNone, kNone);
@@ -281,20 +281,27 @@ TEST_CASE("motion: every class moves as its name says, and nothing else changes"
   }
 }
 
-TEST_CASE("motion: clockwise goes round to the right, counterclockwise to the left") {
+TEST_CASE("motion: clockwise and counterclockwise turn, and go round the middle on square rings") {
   for (const std::string_view name : {"clockwise", "counterclockwise"}) {
+    const double way = name == "clockwise" ? 1 : -1;
     for (int i = 0; i < 50; ++i) {
       const SyntheticId id = motion_id(label_of(SyntheticKind::motion, name), i);
-      for (int frame = 0; frame < 11; ++frame) {
-        const auto pose = [&](int t) { return synthetic_pose(id, kSide, kSide, frame + t); };
-        const double dx = step(pose(0).x, pose(1).x), dy = step(pose(0).y, pose(1).y);
-        const double next_dx = step(pose(1).x, pose(2).x), next_dy = step(pose(1).y, pose(2).y);
-        const double turned =
-            std::atan2(dx * next_dy - dy * next_dx, dx * next_dx + dy * next_dy) / (2 * std::numbers::pi);
-        CHECK(turned * (name == "clockwise" ? 1 : -1) > 0.03);  // turns a frame; y points down
-        CHECK(std::hypot(dx, dy) > 0.03);
-        CHECK(std::hypot(dx, dy) < 0.12);
+      double round = 0;
+      for (int frame = 0; frame < 12; ++frame) {
+        const SyntheticPose a = synthetic_pose(id, kSide, kSide, frame),
+                            b = synthetic_pose(id, kSide, kSide, frame + 1);
+        const auto reach = [](const SyntheticPose& pose) {
+          return std::max(std::abs(pose.x - 0.5), std::abs(pose.y - 0.5));
+        };
+        CHECK(reach(a) == doctest::Approx(reach(b)).epsilon(1e-9));
+        const double turned = step(std::atan2(a.y - 0.5, a.x - 0.5) / (2 * std::numbers::pi),
+                                   std::atan2(b.y - 0.5, b.x - 0.5) / (2 * std::numbers::pi));
+        CHECK(turned * way > 0.015);  // y points down; slower at the corners of a ring than at the middles of its sides
+        CHECK(turned * way < 0.07);
+        round += turned;
       }
+      CHECK(round * way > 0.3);
+      CHECK(round * way < 0.7);
     }
   }
 }
