@@ -16,4 +16,10 @@ inline std::string source_folder() {
   return given != nullptr ? given : ENGINE_SOURCE_DIR;
 }
 
+// The folder of real videos: the one named by ENGINE_REAL_DATA, or that beside the sources. It may not be there.
+inline std::string real_data() {
+  const char* given = std::getenv("ENGINE_REAL_DATA");
+  return given != nullptr ? given : source_folder() + "/../shared/data";
+}
+
 }  // namespace engine::test
