@@ -15,6 +15,8 @@ import time
 import torch
 from torch.nn import functional as F
 
+from pytorch_models import make_model
+
 CACHE_BYTES = 256e6
 
 
@@ -102,6 +104,9 @@ def workload(w, device, dtype):
     if op == "matmul":
         m, k, n = w["m"], w["k"], w["n"]
         return lambda: [normal(m, k), weight(k, n, terms=k)], torch.matmul
+    if op == "linear":
+        m, k, n = w["m"], w["k"], w["n"]
+        return lambda: [normal(m, k), weight(n, k, terms=k), normal(n)], F.linear
     if op == "linear_gelu":
         m, k, n = w["m"], w["k"], w["n"]
         return (lambda: [normal(m, k), weight(n, k, terms=k), normal(n)],
@@ -144,53 +149,26 @@ def workload(w, device, dtype):
     raise ValueError(f"unknown op {op}")
 
 
-class SoraCnn(torch.nn.Module):
-    """layers/models/sora_cnn.h."""
-
-    def __init__(self, classes=10, widths=(64, 128, 256)):
-        super().__init__()
-        channels = (3,) + tuple(widths)
-        self.convolutions = torch.nn.ModuleList(
-            torch.nn.Conv2d(channels[i], channels[i + 1], 3, padding=1) for i in range(3))
-        self.head = torch.nn.Linear(widths[-1], classes)
-
-    def forward(self, clips):  # u8 (N, T, H, W, 3)
-        n, t, h, w, c = clips.shape
-        x = clips.reshape(n * t, h, w, c).permute(0, 3, 1, 2).to(torch.float32) / 255
-        for convolution in self.convolutions:
-            x = F.max_pool2d(F.relu(convolution(x)), 2)
-        return self.head(x.mean((2, 3)).reshape(n, t, -1).mean(1))
-
-
-MODELS = {"sora-cnn": SoraCnn}
-
-
 def emit(w, precision, variant, work_pass, timing):
     print(json.dumps({"workload": w["name"], "pass": work_pass, "precision": precision,
                       "implementation": f"pytorch {variant}", **timing}), flush=True)
 
 
-def time_op(w, precision, dtype, variant, args):
-    make, function = workload(w, args.device, dtype)
+def visit_op(w, dtype, device, compiled, cache_bytes, visit):
+    """Calls visit(pass, work, calls of one work) for forward and forward+backward."""
+    make, function = workload(w, device, dtype)
     sets, size = [], 0
-    while size < CACHE_BYTES and len(sets) < 64:
+    while size < cache_bytes and len(sets) < 64:
         sets.append(make())
         size += sum(x.numel() * x.element_size() for x in sets[-1])
-    call = torch.compile(function) if variant == "compile" else function
+    call = torch.compile(function) if compiled else function
 
     def forward():
         with torch.no_grad():
             for inputs in sets:
                 call(*inputs)
 
-    def measure(work, work_pass):
-        for _ in range(3):
-            work()
-        if args.device == "cuda" and variant != "eager":  # kernel time: without the host's part
-            work = graphed(work)
-        emit(w, precision, variant, work_pass, time_calls(work, len(sets), args.seconds, args.device))
-
-    measure(forward, "forward")
+    visit("forward", forward, len(sets))
     if w["op"] == "copy":
         return
     for inputs in sets:
@@ -209,15 +187,26 @@ def time_op(w, precision, dtype, variant, args):
         for inputs, wanted in zip(sets, used):
             torch.autograd.grad(call(*inputs), wanted, seed)
 
-    measure(both, "forward+backward")
+    visit("forward+backward", both, len(sets))
 
 
-def time_optimizer(w, precision, dtype, args):
+def time_op(w, precision, dtype, variant, args):
+    def measure(work_pass, work, calls):
+        for _ in range(3):
+            work()
+        if args.device == "cuda" and variant != "eager":  # kernel time: without the host's part
+            work = graphed(work)
+        emit(w, precision, variant, work_pass, time_calls(work, calls, args.seconds, args.device))
+
+    visit_op(w, dtype, args.device, variant == "compile", CACHE_BYTES, measure)
+
+
+def optimizer_work(w, dtype, device):
     """Norm of all gradients, clipping, fused AdamW, and in bf16 the copy that the model computes with."""
-    parameter = torch.nn.Parameter(torch.randn(w["count"], device=args.device))
-    gradient = torch.randn(w["count"], device=args.device).to(dtype)
+    parameter = torch.nn.Parameter(torch.randn(w["count"], device=device))
+    gradient = torch.randn(w["count"], device=device).to(dtype)
     copy = torch.empty_like(gradient)
-    optimizer = torch.optim.AdamW([parameter], fused=True, capturable=args.device == "cuda")
+    optimizer = torch.optim.AdamW([parameter], fused=True, capturable=device == "cuda")
 
     def work():
         parameter.grad = gradient.float() if dtype != torch.float32 else gradient
@@ -226,6 +215,11 @@ def time_optimizer(w, precision, dtype, args):
         if dtype != torch.float32:
             copy.copy_(parameter.detach())
 
+    return work
+
+
+def time_optimizer(w, precision, dtype, args):
+    work = optimizer_work(w, dtype, args.device)
     for _ in range(3):
         work()
     emit(w, precision, "eager", "forward", time_calls(work, 1, args.seconds, args.device))
@@ -235,8 +229,8 @@ def time_optimizer(w, precision, dtype, args):
 
 def time_step(w, precision, dtype, variant, args):
     device = args.device
-    model = MODELS[w["model"]]().to(device, memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=torch.tensor(1e-3, device=device) if device == "cuda" else 1e-3,
+    model = make_model(w).to(device)
+    optimizer = torch.optim.Adam(model.parameters(), lr=torch.tensor(1e-3, device=device) if device == "cuda" else 1e-3,
                                   fused=True, capturable=device == "cuda")
     shape = (w["batch"], w["frames"], w["size"], w["size"], 3)
     pin = device == "cuda"

@@ -9,7 +9,7 @@
 namespace engine {
 namespace {
 
-using vector_math::exp;
+using vector_math::decay;
 
 // Calls body(row, end) for every row of scores (N, H, S, L), where the row sees the keys before `end`.
 template <class Body>
@@ -33,9 +33,7 @@ T softmax_row(T scale, int64_t keys, int64_t end, T* x) {
 #pragma omp simd
   for (int64_t l = 0; l < end; ++l) x[l] *= scale;
   const T max = largest(x, end);
-#pragma omp simd
-  for (int64_t l = 0; l < end; ++l) x[l] = exp(x[l] - max);
-  const T sum = pairwise_sum<T>(0, end, [x](int64_t l) { return x[l]; });
+  const T sum = pairwise_sum<T>(0, end, [=](int64_t l) { return x[l] = decay(x[l] - max); });
   const T inverse = 1 / sum;
 #pragma omp simd
   for (int64_t l = 0; l < end; ++l) x[l] *= inverse;
@@ -47,9 +45,7 @@ template <class T>
 void softmax_row_backward(T scale, int64_t keys, int64_t end, T lse, T* x, T* dx) {
   std::fill(x + end, x + keys, T(0));
   std::fill(dx + end, dx + keys, T(0));
-#pragma omp simd
-  for (int64_t l = 0; l < end; ++l) x[l] = exp(x[l] * scale - lse);
-  const T dot = pairwise_sum<T>(0, end, [=](int64_t l) { return x[l] * dx[l]; });
+  const T dot = pairwise_sum<T>(0, end, [=](int64_t l) { return (x[l] = decay(x[l] * scale - lse)) * dx[l]; });
 #pragma omp simd
   for (int64_t l = 0; l < end; ++l) dx[l] = scale * x[l] * (dx[l] - dot);
 }

@@ -6,14 +6,12 @@
 namespace engine {
 namespace {
 
-using vector_math::exp;
+using vector_math::exp, vector_math::decay;
 
 template <class T>
 void softmax_row(Softmax kind, int64_t count, const T* x, T* y) {
   const T max = largest(x, count);
-#pragma omp simd
-  for (int64_t i = 0; i < count; ++i) y[i] = exp(x[i] - max);
-  const T sum = pairwise_sum<T>(0, count, [y](int64_t i) { return y[i]; });
+  const T sum = pairwise_sum<T>(0, count, [=](int64_t i) { return y[i] = decay(x[i] - max); });
   if (kind == Softmax::softmax) {
     const T scale = 1 / sum;
 #pragma omp simd

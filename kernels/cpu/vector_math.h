@@ -1,5 +1,5 @@
 // exp, tanh, sigmoid and the normal distribution for loops over f32: straight-line code without calls, so that the
-// compiler turns a loop into vector instructions (the standard library's functions are calls there). Within 4 ulp of
+// compiler turns a loop into vector instructions (the standard library's functions are calls there). Within 5 ulp of
 // the exact value, tests/test_vector_math.cpp; a result below the smallest normal number may be 0. NaN gives NaN. The
 // overloads for double are the standard library's.
 //
@@ -21,23 +21,37 @@ constexpr float polynomial(const float (&c)[kCount], float x) {
   return sum;
 }
 
-// e^x = 2^n e^r with n = round(x / ln 2), |r| <= ln 2 / 2, and e^r = 1 + r + r^2 P(r).
-inline float exp(float x) {
+// e^(x - less) = 2^n e^r with n = round(x / ln 2), |r| <= ln 2 / 2, and e^r = 1 + r + r^2 P(r). `less`: tiny, what
+// rounding has added to x.
+struct Power {
+  float e;  // e^r
+  int32_t n;
+};
+constexpr float power_of_two(int32_t n) { return std::bit_cast<float>((n + 127) << 23); }
+inline Power power_of(float x, float less) {
   constexpr float kLog2e = std::numbers::log2e_v<float>;
   constexpr float kLn2High = 0.693359375f, kLn2Low = -2.12194440e-4f;  // n kLn2High is exact
   constexpr float kRounder = 0x1.8p23f;  // adding it leaves a whole number in the lowest bits
   constexpr float kP[] = {1.39262508e-3f, 8.36323288e-3f, 4.16665542e-2f, 0.166665766f, 0.5f};
-  x = x > 89.0f ? 89.0f : x;      // infinity
-  x = x < -104.0f ? -104.0f : x;  // 0
   const float shifted = x * kLog2e + kRounder;
   const float n = shifted - kRounder;
-  const float r = (x - n * kLn2High) - n * kLn2Low;
-  const float e = polynomial(kP, r) * (r * r) + r + 1.0f;
+  const float r = (x - n * kLn2High) - n * kLn2Low - less;
+  return {polynomial(kP, r) * (r * r) + r + 1.0f, std::bit_cast<int32_t>(shifted) - std::bit_cast<int32_t>(kRounder)};
+}
+
+inline float exp(float x) {
+  x = x > 89.0f ? 89.0f : x;      // infinity
+  x = x < -104.0f ? -104.0f : x;  // 0
+  const auto [e, n] = power_of(x, 0.0f);
   // 2^n does not fit into a float at both ends of the range, the product of its halves does.
-  const int32_t power = std::bit_cast<int32_t>(shifted) - std::bit_cast<int32_t>(kRounder);
-  const int32_t half = power >> 1;
-  const auto power_of_two = [](int32_t k) { return std::bit_cast<float>((k + 127) << 23); };
-  return e * power_of_two(half) * power_of_two(power - half);
+  const int32_t half = n >> 1;
+  return e * power_of_two(half) * power_of_two(n - half);
+}
+
+// e^(x - less) for x <= 0; 0 where it is below the smallest normal number.
+inline float decay(float x, float less = 0.0f) {
+  const auto [e, n] = power_of(x, less);
+  return x < -87.33f ? 0.0f : e * power_of_two(n);
 }
 
 // |x| < 0.625: x + x^3 P(x^2); beyond, by e^2|x|.
@@ -57,27 +71,24 @@ struct Normal {
   T cdf, density;
 };
 
-// |x| < 0.9: Phi(x) = 1/2 + x P(x^2). Beyond, with a = |x|, by the tail 1 - Phi(a) = e^(-a^2/2) G(w) / (a + 4), where
-// w = (a - 4) / (a + 4) (the transformation of Shepherd and Laframboise, Math. Comp. 36, 1981), so that small values
-// keep their relative accuracy; fitted up to a = 14, after which the tail is 0.
+// With a = |x|, by the tail 1 - Phi(a) = e^(-a^2/2) G(w) / (a + c), where w = (a - c) / (a + c) (the transformation of
+// Shepherd and Laframboise, Math. Comp. 36, 1981), so that small values keep their relative accuracy; fitted up to
+// a = 13.2, behind which the tail is 0.
 inline Normal<float> normal(float x) {
-  constexpr float kP[] = {-7.66053817e-6f, 1.13502296e-4f,  -1.18634399e-3f,
-                          9.97332848e-3f,  -6.64903606e-2f, 0.39894228f};
-  constexpr float kG[] = {2.01150741e-4f, 1.47212735e-3f, -3.52117423e-3f, -7.50147675e-3f, 6.04043399e-2f,
-                          -0.186525462f,  0.387136946f,   -0.607896549f,   0.755285135f};
+  constexpr float kG[] = {-9.34156997e-5f, -4.42791177e-4f, -2.34286475e-4f, 2.51402752e-3f, 3.18726501e-3f,
+                          -1.64496899e-2f, -1.65629424e-2f, 0.18233481f,     -0.474354237f,  0.718986034f};
+  constexpr float kC = 2.75f;
   constexpr float kDensityAt0 = static_cast<float>(std::numbers::inv_sqrtpi / std::numbers::sqrt2);
-  const float a = std::abs(x) > 20.0f ? 20.0f : std::abs(x);
-  const float square = a * a;
-  const float lost = std::fma(a, a, -square);  // what rounding took from the square
-  const float rounded = exp(-0.5f * square);
-  const float e = std::fma(rounded, -0.5f * lost, rounded);
-  const float inverse = 1.0f / (a + 4.0f);
-  const float tail = e * polynomial(kG, (a - 4.0f) * inverse) * inverse;
-  const float far = x > 0.0f ? 1.0f - tail : tail;
-  return {a < 0.9f ? 0.5f + x * polynomial(kP, square) : far, e * kDensityAt0};
+  const float a = std::abs(x) > 14.0f ? 14.0f : std::abs(x);
+  const float inverse = 1.0f / (a + kC);
+  const float half = 0.5f * a, square = half * a;
+  const float e = decay(-square, std::fma(half, a, -square));
+  const float tail = e * polynomial(kG, (a - kC) * inverse) * inverse;
+  return {x > 0.0f ? 1.0f - tail : tail, e * kDensityAt0};
 }
 
 inline double exp(double x) { return std::exp(x); }
+inline double decay(double x) { return std::exp(x); }
 inline double tanh(double x) { return std::tanh(x); }
 inline double sigmoid(double x) { return 1.0 / (1.0 + std::exp(-x)); }
 inline Normal<double> normal(double x) {

@@ -1,0 +1,276 @@
+#!/usr/bin/env python3
+"""Both sides in turn: ours, PyTorch's, ours, PyTorch's, ... on the workloads of workloads_cpu.json, in one run.
+
+    python bench/compare/compare.py                          # all of it, into bench/results/<date>-cpu.json and .md
+    python bench/compare/compare.py --only '^step/sora' --out /tmp/results
+
+A step is forward, cross entropy, backward, clipping and Adam. Its PyTorch twin starts from the same weights and sees the
+same clips. Where the losses (dropout 0, whose draws are each side's own) differ by more than 1e-4 of them in the first
+step, or by more than 2e-2 in the three after it, nothing is timed: Adam's first steps have the size of the learning rate
+whatever the size of the gradient, so that behind batch norms rounding moves them apart. Variants: `eager`, PyTorch's defaults; `eager channels_last`, with fused Adam; `compile`, the same
+under torch.compile. Of ops: eager (fused AdamW) and compile. Both sides flush denormals. Our
+programs set OMP_WAIT_POLICY=PASSIVE for themselves; PyTorch gets what the environment says, by default nothing.
+
+ratio: the median, over pairs of neighbouring windows, of PyTorch's time over ours; above 1 ours is faster. spread: half
+the distance of these ratios' quartiles, over the ratio. Python needs PyTorch and torchvision, numpy and safetensors.
+"""
+import argparse
+import datetime
+import json
+import os
+import pathlib
+import platform
+import re
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+
+import safetensors.torch
+import torch
+from torch.nn import functional as F
+
+from pytorch_compare import optimizer_work, visit_op, wait
+from pytorch_models import make_model
+
+HERE = pathlib.Path(__file__).resolve().parent
+TOLERANCES = [1e-4, 2e-2, 2e-2, 2e-2]  # of the losses of the first steps
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--workloads", default=HERE / "workloads_cpu.json")
+    parser.add_argument("--engine", default=HERE.parents[1] / "build/release/bin/engine_compare")
+    parser.add_argument("--only", default=".*", help="workloads whose name matches this regular expression")
+    parser.add_argument("--variants", default="eager,eager channels_last,compile")
+    parser.add_argument("--threads", type=int, default=2, help="of both sides")
+    parser.add_argument("--rounds", type=int, default=15, help="pairs of windows of every variant; 0: only compare losses")
+    parser.add_argument("--seconds", type=float, default=40, help="after which a variant gets no more than 5 rounds")
+    parser.add_argument("--compile-seconds", type=int, default=150, help="after which torch.compile is given up")
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--out", default=HERE.parent / "results", type=pathlib.Path)
+    return parser.parse_args()
+
+
+class Engine:
+    """engine_compare --turns on one workload."""
+
+    def __init__(self, args, name, state):
+        command = [args.engine, args.workloads, "--turns", "--only", f"^{re.escape(name)}$", "--device", args.device,
+                   "--precision", "f32", "--threads", str(args.threads), "--state", state]
+        self.process = subprocess.Popen([str(word) for word in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        text=True)
+        self.losses, self.passes = None, None
+        while self.passes is None:
+            line = self.read()
+            self.losses, self.passes = line.get("losses", self.losses), line.get("passes")
+
+    def read(self):
+        text = self.process.stdout.readline()
+        if not text:
+            raise RuntimeError("engine_compare ended early")
+        line = json.loads(text)
+        if "error" in line:
+            raise RuntimeError(line["error"])
+        return line
+
+    def window(self, work_pass):
+        self.process.stdin.write(work_pass + "\n")
+        self.process.stdin.flush()
+        return self.read()["ms"]
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+class Peer:
+    """Work of PyTorch's, timed as engine_compare times a turn."""
+
+    def __init__(self, work, calls, device):
+        self.work, self.calls, self.device, self.repeats = work, calls, device, 1
+        for _ in range(2):
+            work()
+        took = self.milliseconds()
+        while took < 20:
+            self.repeats = max(self.repeats + 1, int(self.repeats * min(8.0, 1.2 * 20 / took)))
+            took = self.milliseconds()
+
+    def milliseconds(self):
+        wait(self.device)
+        start = datetime.datetime.now()
+        for _ in range(self.repeats):
+            self.work()
+        wait(self.device)
+        return 1e3 * (datetime.datetime.now() - start).total_seconds()
+
+    def window(self):
+        if self.repeats > 1:
+            self.work()
+        return self.milliseconds() / self.repeats / self.calls
+
+
+def step_of(model, batches, fused):
+    """A function that makes one training step and gives the loss."""
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True if fused else None)
+    parameters, count = list(model.parameters()), [0]
+
+    def step():
+        clips, labels = batches[count[0] % len(batches)]
+        count[0] += 1
+        optimizer.zero_grad(set_to_none=True)
+        loss = F.cross_entropy(model(clips), labels)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        return loss.detach()
+
+    return step
+
+
+def loaded(w, weights, device, **options):
+    model = make_model(w, **options)
+    model.load_state_dict(weights, strict=True)
+    return model.to(device)
+
+
+def passes_of(w, variant, weights, batches, args, cache_bytes):
+    """pass -> Peer, of this variant."""
+    def limit(signum, frame):
+        raise TimeoutError(f"not compiled after {args.compile_seconds} s")
+
+    passes = {}
+    signal.signal(signal.SIGALRM, limit)
+    signal.alarm(args.compile_seconds if variant == "compile" else 0)
+    try:
+        if "model" in w:
+            model = loaded(w, weights, args.device, contiguous=variant == "eager")
+            call = torch.compile(model) if variant == "compile" else model
+            passes["step"] = Peer(step_of(call, batches, variant != "eager"), 1, args.device)
+        elif w["op"] == "adamw":
+            passes["forward"] = Peer(optimizer_work(w, torch.float32, args.device), 1, args.device)
+        else:
+            visit_op(w, torch.float32, args.device, variant == "compile", cache_bytes,
+                     lambda name, work, calls: passes.update({name: Peer(work, calls, args.device)}))
+    finally:
+        signal.alarm(0)
+    return passes
+
+
+def measure(engine, work_pass, peer, args):
+    pairs = []
+    spent = 0.0
+    while len(pairs) < args.rounds and (len(pairs) < 5 or spent < 1e3 * args.seconds):
+        pairs.append((engine.window(work_pass), peer.window()))
+        spent += sum(pairs[-1]) * peer.calls * peer.repeats
+    ratios = [theirs / ours for ours, theirs in pairs]
+    ratio, quartiles = statistics.median(ratios), statistics.quantiles(ratios, n=4)
+    return {"ours_ms": statistics.median(ours for ours, _ in pairs),
+            "peer_ms": statistics.median(theirs for _, theirs in pairs), "ratio": ratio,
+            "spread": (quartiles[2] - quartiles[0]) / 2 / ratio, "pairs": len(pairs)}
+
+
+def compare(w, args, cache_bytes, rows, notes):
+    with tempfile.TemporaryDirectory() as folder:
+        state = os.path.join(folder, "state.safetensors")
+        engine = Engine(args, w["name"], state)
+        weights, batches = {}, []
+        if "model" in w:
+            weights = safetensors.torch.load_file(state)
+            batches = [(weights.pop(f"batch{i}.frames").to(args.device), weights.pop(f"batch{i}.labels").to(args.device))
+                       for i in range(4)]
+            step = step_of(loaded(w, weights, args.device, dropout=0.0), batches, True)
+            losses = [step().item() for _ in engine.losses]
+            differences = [abs(a - b) / abs(b) for a, b in zip(engine.losses, losses)]
+            notes.append({"name": w["name"], "ours": engine.losses, "peer": losses, "differences": differences})
+            print(f"{w['name']}: the losses differ by", *(f"{d:.1e}" for d in differences), file=sys.stderr)
+            if not all(d <= allowed for d, allowed in zip(differences, TOLERANCES, strict=True)):
+                raise RuntimeError(f"the losses differ: {engine.losses} here, {losses} in PyTorch")
+    variants = args.variants.split(",") if "model" in w else [v for v in args.variants.split(",") if "last" not in v]
+    for variant in variants if args.rounds else []:
+        peers = {}  # frees those of the variant before
+        if variant == "compile" and w.get("op") in ("adamw", "lstm"):
+            continue  # torch.compile leaves both to the eager functions
+        try:
+            peers = passes_of(w, variant, weights, batches, args, cache_bytes)
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            notes.append({"name": w["name"], "variant": variant, "error": reason})
+            print(f"{w['name']}, {variant}: {reason}", file=sys.stderr)
+            continue
+        for work_pass in engine.passes:
+            name = w["name"] if work_pass == "step" else f"{w['name']}, {work_pass}"
+            row = {"name": name, "device": args.device, "peer": f"pytorch {torch.__version__}", "variant": variant,
+                   **measure(engine, work_pass, peers[work_pass], args)}
+            rows.append(row)
+            print(f"{name}, {variant}: {row['ours_ms']:.4g} ms, {row['peer_ms']:.4g} ms, ratio {row['ratio']:.2f}",
+                  file=sys.stderr)
+        torch._dynamo.reset()
+    engine.close()
+
+
+def table(result, workloads):
+    variants = list(dict.fromkeys(row["variant"] for row in result["rows"]))
+    lines = ["| workload | ours ms | " + " | ".join(f"{v} ms" for v in variants) + " | "
+             + " | ".join(f"ratio to {v}" for v in variants) + " | spread | goal | why below |",
+             "|---|" + "---:|" * (2 * len(variants) + 3) + "---|"]
+    for name in dict.fromkeys(row["name"] for row in result["rows"]):
+        rows = {row["variant"]: row for row in result["rows"] if row["name"] == name}
+        w = next(w for w in workloads if name == w["name"] or name.startswith(w["name"] + ", forward"))
+        worst = min(rows.values(), key=lambda row: row["ratio"])
+        reason = w.get("reason", "")
+        if isinstance(reason, dict):
+            reason = reason.get(name[len(w["name"]) + 2:], "")
+        cells = [name, f"{statistics.median(row['ours_ms'] for row in rows.values()):.4g}",
+                 *(f"{rows[v]['peer_ms']:.4g}" if v in rows else "" for v in variants),
+                 *(f"{rows[v]['ratio']:.2f}" if v in rows else "" for v in variants),
+                 f"{max(row['spread'] for row in rows.values()):.1%}", f"{w['goal']:.2f}",
+                 (reason or "not looked into") if worst["ratio"] < w["goal"] else ""]
+        lines.append("| " + " | ".join(cells) + " |")
+    for note in result["notes"]:
+        if "error" in note:
+            lines.append(f"\n{note['name']}{', ' + note['variant'] if 'variant' in note else ''}: {note['error']}")
+    return "\n".join(lines) + "\n"
+
+
+def machine(args):
+    with open("/proc/cpuinfo") as file:
+        cpu = re.search(r"model name\s*: (.*)", file.read())
+    commit = subprocess.run(["git", "-C", str(HERE), "describe", "--always", "--dirty"], capture_output=True, text=True)
+    return {"date": datetime.date.today().isoformat(), "device": args.device,
+            "machine": torch.cuda.get_device_name() if args.device == "cuda" else cpu[1] if cpu else platform.machine(),
+            "threads": args.threads, "commit": commit.stdout.strip(), "python": platform.python_version(),
+            "torch": torch.__version__, "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", ""), "load_average": [os.getloadavg()]}
+
+
+def main():
+    args = parse()
+    torch.set_num_threads(args.threads)
+    torch.set_flush_denormal(True)
+    with open(args.workloads) as file:
+        content = json.load(file)
+    workloads = content["steps"] + content["ops"]
+    rows, notes = [], []
+    result = {**machine(args), "rows": rows, "notes": notes}
+    for w in workloads:
+        if not re.search(args.only, w["name"]):
+            continue
+        try:
+            compare(w, args, content["cache_bytes"], rows, notes)
+        except Exception as error:  # the others still count
+            notes.append({"name": w["name"], "error": f"{type(error).__name__}: {error}".splitlines()[0]})
+            print(f"{w['name']}: {notes[-1]['error']}", file=sys.stderr)
+        result["load_average"].append(os.getloadavg())
+        args.out.mkdir(parents=True, exist_ok=True)
+        base = args.out / f"{result['date']}-{args.device}"
+        base.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n")
+        text = (f"{result['date']}, {result['machine']}, {args.threads} threads, PyTorch {torch.__version__}, commit "
+                f"{result['commit']}; load average {result['load_average'][0][0]:.1f} before, "
+                f"{max(load[0] for load in result['load_average']):.1f} at most\n\n" + table(result, workloads))
+        base.with_suffix(".md").write_text(text)
+    print(table(result, workloads))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
