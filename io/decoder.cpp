@@ -45,8 +45,6 @@ Decoder::Decoder(const std::string& path, const AVCodecParameters& parameters, i
                 exit_code::kData);
 }
 
-void Decoder::skip_unreferenced(bool on) { context_->skip_frame = on ? AVDISCARD_NONREF : AVDISCARD_DEFAULT; }
-
 bool Decoder::send(const AVPacket& packet) { return avcodec_send_packet(context_.get(), &packet) >= 0; }
 
 void Decoder::drain() { avcodec_send_packet(context_.get(), nullptr); }

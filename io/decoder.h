@@ -18,8 +18,6 @@ class Decoder {
   // codec is not one that is read here; `path` is for the message.
   Decoder(const std::string& path, const AVCodecParameters& parameters, int reorder_depth, int64_t max_pixels);
 
-  // Pictures that no other refers to are left out from now on, or not.
-  void skip_unreferenced(bool on);
   // False when the decoder finds the packet damaged.
   bool send(const AVPacket& packet);
   // No packet comes any more: what is held back comes out.

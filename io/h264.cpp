@@ -5,6 +5,8 @@
 #include <optional>
 #include <string_view>
 
+#include "io/nal_units.h"
+
 extern "C" {
 #include <libavcodec/avcodec.h>
 }
@@ -27,25 +29,6 @@ bool is_from_old_x264(Bytes packet) {
   return at != data.npos &&
          std::from_chars(data.data() + at + kName.size(), data.data() + data.size(), build).ec == std::errc() &&
          build <= kLastOldBuild;
-}
-
-// Takes the next unit off the front of `data`; empty at the end.
-Bytes next_unit(Bytes& data, int length_bytes) {
-  size_t begin = static_cast<size_t>(length_bytes), length = 0;
-  if (length_bytes > 0) {
-    if (data.size() < begin) return data = {};
-    for (size_t i = 0; i < begin; ++i) length = length << 8 | data[i];
-    length = std::min(length, data.size() - begin);
-  } else {
-    constexpr uint8_t kStartCode[] = {0, 0, 1};
-    const auto found = std::ranges::search(data, kStartCode);
-    if (found.empty()) return data = {};
-    begin = static_cast<size_t>(found.end() - data.begin());
-    length = static_cast<size_t>(std::ranges::search(data.subspan(begin), kStartCode).begin() - data.begin()) - begin;
-  }
-  const Bytes unit = data.subspan(begin, length);
-  data = data.subspan(begin + length);
-  return unit;
 }
 
 // The two unsigned Exp-Golomb numbers that a slice starts with (ITU-T H.264, 7.3.3) are first_mb_in_slice and

@@ -8,6 +8,7 @@
 #include "engine/tensor.h"
 #include "io/clip.h"
 #include "io/dataset.h"
+#include "io/video_index.h"
 
 namespace engine {
 
@@ -32,6 +33,8 @@ struct LoaderOptions {
   std::vector<int64_t> mirrored_labels = {};
   BadClip on_bad = BadClip::replace;
   SourceOptions source = {};  // its stop token is the loader's own
+  // Videos that it knows are opened through it, which changes how long that takes and nothing else.
+  std::shared_ptr<const VideoIndex> index = nullptr;
 };
 
 struct Batch {

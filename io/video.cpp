@@ -4,8 +4,11 @@
 #include <cstring>
 
 #include "io/decoder.h"
+#include "io/index_file.h"
 #include "io/packet_reader.h"
+#include "io/scan.h"
 #include "io/text.h"
+#include "io/video_index.h"
 
 extern "C" {
 #include <libavcodec/avcodec.h>
@@ -32,27 +35,18 @@ bool is_sound(const AVFrame& picture) {
   return picture.decode_error_flags == 0 && !(picture.flags & AV_FRAME_FLAG_CORRUPT);
 }
 
-double plausible_fps(const AVStream& stream) {
-  for (const AVRational rate : {stream.avg_frame_rate, stream.r_frame_rate}) {
-    const double fps = rate.num > 0 && rate.den > 0 ? av_q2d(rate) : 0;
-    if (fps >= 0.01 && fps <= 1000) return fps;
-  }
-  return 25;
-}
-
 }  // namespace
 
 struct VideoReader::Impl {
   Impl(const std::string& file, const SourceOptions& limits);
+  Impl(const std::string& file, IndexedFile known, const SourceOptions& limits);
 
   av::Decoder make_decoder() const {
-    const AVCodecParameters& parameters = *reader.demuxer().stream().codecpar;
-    return av::Decoder(path, parameters, reader.list().reorder_depth, options.max_pixels);
+    return av::Decoder(path, *parameters, track.facts().reorder_depth, options.max_pixels);
   }
-  const av::PacketList& list() const { return reader.list(); }
   FrameSize resolve(FrameSize size) const { return size == FrameSize{} ? info.size : size; }
 
-  void order_by_decoding();
+  void describe();
   enum class Step { sent, damaged, end };
   Step step(av::Decoder& decoder);
   bool next_picture();
@@ -65,8 +59,11 @@ struct VideoReader::Impl {
   std::string path;
   SourceOptions options;
   av::Watch watch;
-  av::PacketReader reader;
+  av::Track track;
+  std::unique_ptr<av::PacketSource> source;
+  av::Owned<AVCodecParameters> parameters;
   VideoInfo info;
+  std::vector<double> times;  // empty until asked for
   av::Orientation orientation;
   av::Converter converter;
   av::Owned<AVPacket> packet = av::make_packet();
@@ -79,52 +76,56 @@ struct VideoReader::Impl {
 };
 
 VideoReader::Impl::Impl(const std::string& file, const SourceOptions& limits)
-    : path(file),
-      options(limits),
-      watch(limits.timeout_seconds, limits.stop),
-      reader(file, limits, watch),
-      orientation(reader.demuxer().orientation()) {
-  const AVStream& stream = reader.demuxer().stream();
-  const AVCodecParameters& parameters = *stream.codecpar;
-  info.codec = av::codec_name(parameters);
-  info.container = reader.demuxer().container();
-  info.size = {parameters.width, parameters.height};
-  if (orientation.transpose) std::swap(info.size.width, info.size.height);
-  info.mirrored = orientation.transpose == (orientation.flip_x == orientation.flip_y);
-  info.rotation = (orientation.transpose ? 90 : 0) + (orientation.flip_y ? 180 : 0);
-  info.stamped = list().ordered;
-  info.fps = plausible_fps(stream);
-  if (!list().ordered) order_by_decoding();
-  if (list().times.size() > 1 && list().times.back() > 0)
-    info.fps = static_cast<double>(list().times.size() - 1) / list().times.back();
+    : path(file), options(limits), watch(limits.timeout_seconds, limits.stop) {
+  auto demuxer = std::make_unique<av::Demuxer>(path, options, watch);
+  track = av::scan_track(*demuxer, path, options, watch, false);
+  source = std::make_unique<av::PacketReader>(path, options, watch, track, std::move(demuxer));
+  describe();
 }
 
-// Decodes everything once, for nothing but the order in which pictures come out.
-void VideoReader::Impl::order_by_decoding() {
-  std::vector<int64_t> shown;
-  while (next_picture()) shown.push_back(picture->pts);
-  reader.list().order_frames(std::move(shown), av_q2d(reader.demuxer().stream().time_base), info.fps);
+VideoReader::Impl::Impl(const std::string& file, IndexedFile known, const SourceOptions& limits)
+    : path(file), options(limits), watch(limits.timeout_seconds, limits.stop) {
+  Descriptor descriptor = known.open(path);
+  av::prepare_library();
+  track = std::move(known.track);
+  const av::TrackFacts& facts = track.facts();
+  if (int64_t{facts.width} * facts.height > options.max_pixels)
+    throw Error(concat(escaped(path), ": ", facts.width, "x", facts.height, " exceeds the limit of ",
+                       options.max_pixels, " pixels a picture"),
+                exit_code::kData);
+  watch.check(path);
+  if (track.direct())
+    source = std::make_unique<av::DirectPackets>(path, track, std::move(descriptor));
+  else
+    source = std::make_unique<av::PacketReader>(path, options, watch, track, nullptr);
+  describe();
+}
+
+void VideoReader::Impl::describe() {
+  parameters = track.codec_parameters();
+  orientation = track.orientation();
+  info = track.info();
 }
 
 // Sends one more packet.
 VideoReader::Impl::Step VideoReader::Impl::step(av::Decoder& decoder) {
   watch.check(path);
-  if (!reader.read(*packet)) return Step::end;
+  if (!source->read(*packet)) return Step::end;
   return packet->size == 0 || decoder.send(*packet) ? Step::sent : Step::damaged;
 }
 
 // The next picture of the sequential pass, in `picture`; false at its end, which also ends the pass.
 bool VideoReader::Impl::next_picture() {
   if (!pass) {
-    reader.go_to(0);
+    source->go_to(0, track.packets() - 1);
     pass = std::make_unique<av::Decoder>(make_decoder());
     draining = false;
     given = 0;
   }
   for (;;) {
     while (pass->receive(*picture)) {
-      const bool known = picture->pts >= 0 && picture->pts < std::ssize(list().packets);
-      if (!known || !list().packets[static_cast<size_t>(picture->pts)].shown) continue;
+      const bool known = picture->pts >= 0 && picture->pts < track.packets();
+      if (!known || !track.packet(picture->pts).shown()) continue;
       ++given;
       watch.restart();
       return true;
@@ -143,12 +144,12 @@ bool VideoReader::Impl::next_picture() {
 // Requests in the order of decoding, so that every group with the same start is decoded once.
 std::vector<Request> VideoReader::Impl::plan(std::span<const int64_t> indices) const {
   std::vector<Request> requests;
-  const int64_t count = std::ssize(list().frames);
+  const int64_t count = track.frames();
   for (const int64_t index : indices) {
     if (index < 0 || index >= count)
       throw Error(concat(escaped(path), ": frame ", index, " asked for, but the video has ", count));
-    const int64_t number = list().frames[static_cast<size_t>(index)];
-    requests.push_back({number, list().start_for(number), requests.size()});
+    const int64_t number = track.packet_of(index);
+    requests.push_back({number, track.start_for(number), requests.size()});
   }
   std::ranges::sort(requests, {},
                     [](const Request& request) { return std::tuple(request.start, request.packet, request.place); });
@@ -181,23 +182,23 @@ size_t VideoReader::Impl::place(std::span<Request> group, size_t missing, FrameS
 size_t VideoReader::Impl::try_group(std::span<Request> group, Attempt attempt, FrameSize size, std::span<uint8_t> rgb) {
   const bool last_resort = attempt == Attempt::from_beginning;
   int64_t start = last_resort ? 0 : group[0].start;
-  if (attempt == Attempt::from_earlier_key) start = list().key_before(start);
-  const int64_t end = std::ranges::max(group, {}, &Request::packet).packet;
-  // In H.264 a picture that no other refers to says so itself (nal_ref_idc 0), and these containers hold whole
-  // pictures.
-  const bool may_skip = attempt == Attempt::from_key && info.codec == "h264" &&
-                        (info.container.starts_with("mov") || info.container.starts_with("matroska"));
+  if (attempt == Attempt::from_earlier_key) start = track.key_before(start);
+  const int64_t end = last_resort ? track.packets() - 1 : std::ranges::max(group, {}, &Request::packet).packet;
   std::vector<int64_t> wanted;
   for (const Request& request : group) wanted.push_back(request.packet);
   std::ranges::sort(wanted);
 
-  reader.go_to(start);
+  source->go_to(start, end);
   av::Decoder decoder = make_decoder();
   size_t missing = group.size();
   Step last = Step::sent;
   for (int64_t number = start; missing > 0 && last != Step::end; ++number) {
-    if (may_skip) decoder.skip_unreferenced(!std::ranges::binary_search(wanted, number));
-    last = number > end && !last_resort ? Step::end : step(decoder);
+    if (attempt == Attempt::from_key && number <= end && track.packet(number).unreferenced() &&
+        !std::ranges::binary_search(wanted, number)) {
+      source->pass();
+      continue;
+    }
+    last = number > end ? Step::end : step(decoder);
     if (last == Step::damaged && !last_resort) return group.size();
     if (last == Step::end) decoder.drain();
     while (missing > 0 && decoder.receive(*picture)) {
@@ -214,10 +215,9 @@ void VideoReader::Impl::read_group(std::span<Request> group, FrameSize size, std
     group = group.first(try_group(group, attempt, size, rgb));
     if (group.empty()) return;
   }
-  int64_t first = list().packets[static_cast<size_t>(group[0].packet)].frame;
-  for (const Request& request : group)
-    first = std::min(first, list().packets[static_cast<size_t>(request.packet)].frame);
-  throw Error(concat(escaped(path), ": frame ", first, " of ", list().frames.size(),
+  int64_t first = INT64_MAX;
+  for (const Request& request : group) first = std::min(first, track.packet(request.packet).frame());
+  throw Error(concat(escaped(path), ": frame ", first, " of ", track.frames(),
                      " cannot be decoded; the file is damaged or cut off there"),
               exit_code::kData);
 }
@@ -232,11 +232,20 @@ std::string ffmpeg_version() {
 
 VideoReader::VideoReader(const std::string& path, const SourceOptions& options)
     : impl_(std::make_unique<Impl>(path, options)) {}
+VideoReader::VideoReader(const std::string& path, const VideoIndex& index, const SourceOptions& options) {
+  std::optional<IndexedFile> known = find_indexed(index, path);
+  impl_ = known ? std::make_unique<Impl>(path, std::move(*known), options) : std::make_unique<Impl>(path, options);
+}
 VideoReader::~VideoReader() = default;
 
 const VideoInfo& VideoReader::info() const { return impl_->info; }
-int64_t VideoReader::frame_count() const { return std::ssize(impl_->list().frames); }
-const std::vector<double>& VideoReader::times() const { return impl_->list().times; }
+int64_t VideoReader::frame_count() const { return impl_->track.frames(); }
+
+const std::vector<double>& VideoReader::times() const {
+  std::vector<double>& times = impl_->times;
+  while (std::ssize(times) < frame_count()) times.push_back(impl_->track.time_of(std::ssize(times)));
+  return times;
+}
 
 int64_t VideoReader::index_at(double seconds) const {
   const auto after = std::ranges::upper_bound(times(), seconds);
@@ -262,15 +271,15 @@ Frame VideoReader::read_frame(int64_t index, FrameSize size) {
   frame.size = impl_->resolve(size);
   frame.rgb.resize(frame.size.bytes());
   read_frames(std::span(&index, 1), frame.size, frame.rgb);
-  frame.time = times()[static_cast<size_t>(index)];
+  frame.time = impl_->track.time_of(index);
   return frame;
 }
 
 bool VideoReader::next(Frame& frame, FrameSize size) {
   impl_->watch.restart();
   if (!impl_->next_picture()) return false;
-  frame.index = impl_->list().packets[static_cast<size_t>(impl_->picture->pts)].frame;
-  frame.time = frame.index < 0 ? 0 : times()[static_cast<size_t>(frame.index)];
+  frame.index = impl_->track.packet(impl_->picture->pts).frame();
+  frame.time = frame.index < 0 ? 0 : impl_->track.time_of(frame.index);
   frame.size = impl_->resolve(size);
   frame.rgb.resize(frame.size.bytes());
   impl_->converter.convert(*impl_->picture, impl_->orientation, frame.size, frame.rgb.data());

@@ -5,6 +5,8 @@
 
 namespace engine {
 
+class VideoIndex;
+
 // False in a build without FFmpeg (ENGINE_VIDEO=OFF), where everything below throws kNoDevice.
 bool video_available();
 
@@ -28,15 +30,20 @@ struct Frame {
   std::vector<uint8_t> rgb;  // (height, width, 3), row-major
 };
 
-// Reads the first video stream that is not a cover picture. Opening scans all packets without decoding, which gives the
-// exact list of frames; only files without usable time stamps are decoded once for it. A frame asked for by number is
-// the same to the bit as in a sequential pass; where the decoder reports damage, that pass is repeated up to the frame.
-// Frames are upright, RGB, 8 bits a channel; colours as the file states (BT.601 when it does not).
+// Reads the first video stream that is not a cover picture. Opening scans all packets without decoding, or takes what
+// an earlier scan found from an index (io/video_index.h), which gives the exact list of frames; only files without
+// usable time stamps are decoded once for it. A frame asked for by number is the same to the bit as in a sequential
+// pass; where the decoder reports damage, that pass is repeated up to the frame. Frames are upright, RGB, 8 bits a
+// channel; colours as the file states (BT.601 when it does not).
 class VideoReader final : public FrameSource {
  public:
   // Throws kNoInput when the file is missing or unreadable, kData when it is no video, damaged beyond reading,
   // encrypted or over the limits of `options`.
   explicit VideoReader(const std::string& path, const SourceOptions& options = {});
+  // The same without the scan, from what `index` knows of the file; of a file that it does not know as above. Of most
+  // containers the pictures needed are then read straight from their places in the file. Throws as well what the index
+  // says about files that cannot be used, and kData when the file was written to since it was indexed.
+  VideoReader(const std::string& path, const VideoIndex& index, const SourceOptions& options = {});
   ~VideoReader() override;
 
   const VideoInfo& info() const;

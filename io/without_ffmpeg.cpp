@@ -1,5 +1,6 @@
 // What takes the place of the files that use FFmpeg in a build with ENGINE_VIDEO=OFF.
 #include "io/frame_folder.h"
+#include "io/scan.h"
 #include "io/text.h"
 #include "io/video.h"
 #include "io/video_writer.h"
@@ -20,10 +21,14 @@ std::string ffmpeg_version() { return "none: built with ENGINE_VIDEO=OFF"; }
 
 struct VideoReader::Impl {};
 VideoReader::VideoReader(const std::string& path, const SourceOptions&) { refuse(escaped(path)); }
+VideoReader::VideoReader(const std::string& path, const VideoIndex&, const SourceOptions&) { refuse(escaped(path)); }
 VideoReader::~VideoReader() = default;
 const VideoInfo& VideoReader::info() const { refuse("video"); }
 int64_t VideoReader::frame_count() const { refuse("video"); }
 void VideoReader::read_frames(std::span<const int64_t>, FrameSize, std::span<uint8_t>) { refuse("video"); }
+
+av::Track av::scan_file(const std::string& path, const SourceOptions&, bool&) { refuse(escaped(path)); }
+std::array<uint32_t, 2> av::library_versions() { return {}; }
 
 FrameFolder::FrameFolder(const std::string& path, const SourceOptions&) { refuse(escaped(path)); }
 void FrameFolder::read_frames(std::span<const int64_t>, FrameSize, std::span<uint8_t>) { refuse("images"); }

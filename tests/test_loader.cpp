@@ -136,6 +136,24 @@ TEST_CASE("the bytes of an epoch do not depend on the number of workers, nor on 
   CHECK(run(clips().dataset(), other, 3) != expected);
 }
 
+TEST_CASE("an index changes nothing but the time it takes") {
+  if (!have_ffmpeg()) return;
+  const Dataset some = clips().damaged({4});
+  std::vector<std::string> paths;
+  for (const Sample& sample : some.samples) paths.push_back(sample.path);
+  for (const int workers : {0, 3}) {
+    LoaderOptions options = options_with(workers);
+    Loader plain(some, options);
+    const Epoch expected = run(plain, 1);
+    options.index = update_index("", some.source, paths).index;
+    Loader indexed(some, options);
+    CHECK(run(indexed, 1) == expected);
+    REQUIRE(plain.stats().bad.size() == 1);
+    REQUIRE(indexed.stats().bad.size() == 1);
+    CHECK(indexed.stats().bad[0].why == plain.stats().bad[0].why);
+  }
+}
+
 TEST_CASE("mirrored clips, and no others, get the labels meant for them") {
   if (!have_ffmpeg()) return;
   LoaderOptions upright = options_with(0), mixed = options_with(0), swapped = options_with(3);

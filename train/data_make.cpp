@@ -17,6 +17,7 @@
 #include "io/atomic_file.h"
 #include "io/decoded_clip.h"
 #include "io/video_writer.h"
+#include "train/data_index.h"
 
 namespace engine {
 
@@ -84,6 +85,7 @@ std::vector<fs::path> earlier_clips(const fs::path& set) {
   };
   if (!fs::exists(set)) return clips;
   for (const fs::directory_entry& folder : fs::directory_iterator(set)) {
+    if (folder.path().filename() == kIndexName) continue;  // renewed when it is used
     if (!folder.is_directory() || !is_class(folder.path().filename().string())) foreign(folder.path());
     for (const fs::directory_entry& file : fs::directory_iterator(folder)) {
       if (!file.is_regular_file() || !is_clip(file.path())) foreign(file.path());

@@ -10,6 +10,7 @@
 
 #include "io/dataset.h"
 #include "io/text.h"
+#include "train/data_index.h"
 #include "train/data_options.h"
 #include "train/output.h"
 #include "train/report.h"
@@ -213,7 +214,9 @@ int evaluate_data(const EvaluateOptions& options) {
   std::string name;
   const Dataset& part = chosen_part(splits, options.split, name);
   check_classes(classifier, part, options.model);
-  Loader clips(part, evaluation_loader(classifier.description().preprocessing, options.workers));
+  LoaderOptions loading = evaluation_loader(classifier.description().preprocessing, options.workers);
+  loading.index = prepare_index(options.data, splits);
+  Loader clips(part, loading);
   const Evaluation evaluation = evaluate(classifier, clips);
   print_err(left_out_clips(clips.stats(), part));
   if (options.json) {

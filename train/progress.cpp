@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <string_view>
@@ -50,8 +51,9 @@ std::string clock_text(double seconds) {
 
 std::string bar_text(const ProgressState& state, int width) {
   const std::string head = state.label + " ";
-  const std::string tail = fmt::format(" {:3.0f}% {}/{}  loss {:.3f}  {:.0f} clips/s  ETA {}", 100 * part_of(state),
-                                       state.done, state.total, state.loss, rate(state), eta(state));
+  const std::string loss = std::isnan(state.loss) ? "" : fmt::format("  loss {:.3f}", state.loss);
+  const std::string tail = fmt::format(" {:3.0f}% {}/{}{}  {:.0f} clips/s  ETA {}", 100 * part_of(state), state.done,
+                                       state.total, loss, rate(state), eta(state));
   const int room = width - 1 - static_cast<int>(head.size() + tail.size());
   if (room < 4) return (head + tail).substr(0, static_cast<size_t>(width - 1));
   const int full = static_cast<int>(part_of(state) * room);
@@ -61,8 +63,9 @@ std::string bar_text(const ProgressState& state, int width) {
 }
 
 std::string line_text(const ProgressState& state) {
-  return fmt::format("{} step {}/{} loss {:.3f} clips/s {:.1f} eta {}", state.label, state.done, state.total,
-                     state.loss, rate(state), eta(state));
+  const std::string loss = std::isnan(state.loss) ? "" : fmt::format(" loss {:.3f}", state.loss);
+  return fmt::format("{} step {}/{}{} clips/s {:.1f} eta {}", state.label, state.done, state.total, loss, rate(state),
+                     eta(state));
 }
 
 Progress::Progress(ProgressMode mode) : mode_(mode) {

@@ -19,7 +19,7 @@ struct ProgressState {
   int64_t done = 0;    // steps
   int64_t total = 0;   // steps
   int64_t clips = 0;   // so far
-  double loss = 0;     // mean so far
+  double loss = 0;     // mean so far; NaN where there is none
   double seconds = 0;  // so far
 };
 

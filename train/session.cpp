@@ -10,6 +10,7 @@
 #include "engine/autograd.h"
 #include "engine/plans.h"
 #include "train/chart.h"
+#include "train/data_index.h"
 #include "train/data_options.h"
 #include "train/evaluate.h"
 #include "train/model_description.h"
@@ -95,6 +96,7 @@ class Session {
         splits_(splits),
         classifier_(classifier),
         folder_(folder, options.force),
+        index_(training.index),
         training_(splits.train, training),
         trainer_(classifier, trainer_options()) {}
 
@@ -102,6 +104,7 @@ class Session {
 
  private:
   TrainerOptions trainer_options() const;
+  LoaderOptions evaluation_options(const Classifier& classifier) const;
   void after_epoch(const EpochReport& report);
   void warn_about_data(const EpochReport& report) const;
   void save(const std::string& path, int64_t epoch) const;
@@ -113,6 +116,7 @@ class Session {
   const Splits& splits_;
   Classifier& classifier_;
   RunFolder folder_;
+  std::shared_ptr<const VideoIndex> index_;
   Loader training_;
   std::optional<Loader> validation_;
   Trainer trainer_;
@@ -145,11 +149,16 @@ TrainerOptions Session::trainer_options() const {
   return trainer;
 }
 
+LoaderOptions Session::evaluation_options(const Classifier& classifier) const {
+  LoaderOptions loader = evaluation_loader(classifier.description().preprocessing, *options_.workers);
+  loader.index = index_;
+  return loader;
+}
+
 int Session::run(const std::string& config) {
   const StopSignals signals;
   folder_.write("config.toml", config);
-  if (!splits_.val.samples.empty())
-    validation_.emplace(splits_.val, evaluation_loader(classifier_.description().preprocessing, *options_.workers));
+  if (!splits_.val.samples.empty()) validation_.emplace(splits_.val, evaluation_options(classifier_));
   const FitOptions fit_options{
       .epochs = options_.epochs, .max_steps = options_.max_steps, .progress = options_.progress};
   const FitHooks hooks{.proceed = [] { return StopSignals::received() == 0; },
@@ -216,7 +225,7 @@ int Session::test(int64_t best_epoch) const {
   Classifier best = Classifier::load(folder_.best_model());
   const Device device = resolve(options_.device);
   best.move_to(device, resolve(options_.precision, device));
-  Loader clips(splits_.test, evaluation_loader(best.description().preprocessing, *options_.workers));
+  Loader clips(splits_.test, evaluation_options(best));
   const Evaluation evaluation = evaluate(best, clips, [] { return StopSignals::received() == 0; });
   save_plans();
   print_err(left_out_clips(clips.stats(), splits_.test));
@@ -258,7 +267,7 @@ int train(TrainOptions& options, const OptionTable& table) {
   const Splits splits = open_splits(options.data, split_options(options));
   resolve(options, picture_size(splits.train));
   set_cpu_threads(static_cast<int>(*options.threads));
-  const LoaderOptions training = training_loader(options, splits.train.classes);
+  LoaderOptions training = training_loader(options, splits.train.classes);
   const ModelFile description = describe(options, splits.train);
   if (names_description(options.model)) check_description(description, options.model);
   Classifier classifier(description);
@@ -269,6 +278,7 @@ int train(TrainOptions& options, const OptionTable& table) {
   if (!options.init_from.empty())
     print_err(to_text(load_fitting(classifier.network(), options.init_from), options.init_from));
   if (options.dry_run) return exit_code::kOk;
+  training.index = prepare_index(options.data, splits, options.progress);
   return Session(options, splits, training, classifier, folder).run(table.to_toml());
 }
 

@@ -1,4 +1,4 @@
-// Makes video sets.
+// Makes video sets, and indexes of video sets.
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -7,6 +7,7 @@
 
 #include "engine/tensor.h"
 #include "train/cli.h"
+#include "train/data_index.h"
 #include "train/data_make.h"
 #include "train/options.h"
 #include "train/signals.h"
@@ -19,7 +20,9 @@ constexpr const char* kExamples = R"(Examples:
   engine_data make demo/motion --kind motion        the same of 10 motions, which no single frame tells apart
   engine_data make demo/speed --kind speed          clips with a number each, for engine_train --head regression
   engine_data make demo/pairs --kind pairs          clips with two labels each, for engine_train --head multilabel
-  engine_data make demo/big --size 128x96 --frames 32 --train 200 --seed 7)";
+  engine_data make demo/big --size 128x96 --frames 32 --train 200 --seed 7
+  engine_data index videos                          look at every video once; training does the same when it starts
+  engine_data index list.txt --list                 and tell what is in each of them)";
 
 FrameSize parse_size(const std::string& text) {
   const std::optional<FrameSize> size = parse_frame_size(text);
@@ -73,7 +76,7 @@ int make(const DataMakeOptions& options, const std::string& kind) {
 }
 
 int body(int argc, char** argv) {
-  CLI::App app("Makes video sets.", "engine_data");
+  CLI::App app("Makes video sets, and indexes of them.", "engine_data");
   app.footer(kExamples);
   app.require_subcommand(1);
   CLI::App& command = *app.add_subcommand("make", "Makes a synthetic video set");
@@ -102,7 +105,16 @@ int body(int argc, char** argv) {
   command.add_option("--threads", options.threads, "Clips made at a time; 0: one per core")->capture_default_str();
   command.add_flag("--decoded", options.decoded, "Store the clips decoded, as .frames files, which takes no FFmpeg");
   command.add_flag("--force", options.force, "Replace the clips that an earlier make left in OUT");
+
+  DataIndexOptions indexing;
+  CLI::App& index_command = *app.add_subcommand("index", "Scans videos once, so that every clip is opened at once");
+  index_command.footer(kExamples);
+  index_command.add_option("DATA", indexing.data, "A folder of videos, or a list, as for engine_train")->required();
+  index_command.add_option("--out", indexing.out, "The index; default DATA/.engine-index, or LIST.engine-index")
+      ->type_name("FILE");
+  index_command.add_flag("--list", indexing.list, "Print a line for every video");
   if (!parse_command_line(app, argc, argv)) return exit_code::kOk;
+  if (index_command) return index_data(indexing);
 
   if (seed < 0) throw Error(fmt::format("--seed {} makes no sense; give 0 or more", seed), exit_code::kUsage);
   options.seed = static_cast<uint64_t>(seed);
