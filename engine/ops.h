@@ -5,10 +5,12 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "engine/tensor.h"
 #include "kernels/conv.h"
+#include "kernels/frame.h"
 #include "kernels/loss.h"
 #include "kernels/lstm.h"
 #include "kernels/norm.h"
@@ -139,9 +141,13 @@ Tensor dropout(const Tensor& x, double probability);
 // gradient.
 Tensor normalize_frames(const Tensor& x, const std::vector<double>& mean, const std::vector<double>& deviation,
                         DType dtype = DType::f32);
-// Frames x (N, H, W, C) through an affine map each, matrix (N, 2, 3) f32, which crops, resizes, rotates and flips
-// (kernels/frame.h), then as above -> (N, P, Q, K). size: {P, Q, K}; channels from C on are 0.
-Tensor warp_frames(const Tensor& x, const Tensor& matrix, const Shape& size, const std::vector<double>& mean,
-                   const std::vector<double>& deviation, DType dtype = DType::f32);
+// Pictures in a buffer of u8 `pixels`, as a decoder gives them, through an affine map and a matrix of colours each
+// (kernels/frame.h), which crop, resize, rotate and flip them and make them RGB; then as above -> (N, P, Q, K), K >= 3.
+// size: {P, Q, K}; channels from 3 on are 0. dtype u8: limited to 0..255 and rounded.
+Tensor warp_frames(const Tensor& pixels, std::span<const Picture> pictures, const Shape& size,
+                   const std::vector<double>& mean, const std::vector<double>& deviation, DType dtype = DType::f32);
+// The same on the CPU, in memory that the caller has: rgb (N, height, width, 3), neither scaled nor shifted.
+void warp_frames(std::span<const uint8_t> pixels, std::span<const Picture> pictures, int64_t height, int64_t width,
+                 std::span<uint8_t> rgb);
 
 }  // namespace engine

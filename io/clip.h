@@ -1,4 +1,4 @@
-// Which frames make a clip, and how they are resized, cropped and flipped. Pure functions of their arguments: equal
+// Which frames make a clip, and how they are seen (io/augment.h). Pure functions of their arguments: equal
 // draws give equal plans, whoever computes them.
 #pragma once
 
@@ -6,8 +6,7 @@
 #include <span>
 #include <vector>
 
-#include "engine/random.h"
-#include "io/frame_source.h"
+#include "io/augment.h"
 
 namespace engine {
 
@@ -22,12 +21,9 @@ struct ClipOptions {
   Sampling sampling = Sampling::uniform;
   int height = 112;
   int width = 112;
-  // Augmentation in training. A clip is resized until it covers height x width, enlarged by a factor drawn from
-  // [min_scale, max_scale], and cut to height x width at a random place, or at the centre.
-  double min_scale = 1;
-  double max_scale = 1;
-  bool random_crop = false;
-  double flip_probability = 0;  // mirrored left to right; 0.5 is usual where left and right mean the same
+  // In training only:
+  int temporal_jitter = 0;  // every frame's number is moved by -jitter .. jitter, without changing the order
+  AugmentOptions augment = {};
 };
 
 // Throws kUsage when a number is outside its range.
@@ -36,11 +32,8 @@ void check_options(const ClipOptions& options);
 // Everything that is drawn for one clip, once for all its frames.
 struct ClipPlan {
   std::vector<int64_t> frames;  // numbers in the source, ascending, may repeat
-  FrameSize resized;            // of the whole picture, before the cut
-  int crop_x = 0;               // left upper corner of the cut in the resized picture
-  int crop_y = 0;
-  FrameSize size;  // of the cut
-  bool flip = false;
+  FrameView view;
+  bool flip = false;  // mirrored left to right
 };
 
 // `options.frames` = T numbers in [0, n), n = `frame_count` >= 1. With u = 1/2 in evaluation (`random` null):
@@ -48,12 +41,11 @@ struct ClipPlan {
 //             [t n/T, (t+1) n/T). A video shorter than T frames repeats its frames evenly.
 //   dense:    min(s + t stride, n - 1), with s drawn from 0 .. n - span, or (n - span) / 2 in evaluation, where
 //             span = (T - 1) stride + 1; s = 0 when the video is shorter than that: its last frame is repeated.
+// Then temporal jitter; a number that would fall behind the one before is that one.
 std::vector<int64_t> sample_frames(int64_t frame_count, const ClipOptions& options, Random* random);
 
-// The plan for a source of `frame_count` frames of size `source`. With W x H the size wanted and w x h the source's:
-// resized = (max(W, round(w f)), max(H, round(h f))), f = scale * max(W/w, H/h), scale drawn from [min_scale,
-// max_scale); each at most 16 times what is wanted, so very long pictures are squeezed. Drawn in this order: frames,
-// scale, x, y, flip. In evaluation (`random` null): scale 1, the centre, no flip.
+// The plan for a source of `frame_count` frames of size `source`. Frames are drawn before anything else, the mirroring
+// after everything else. In evaluation (`random` null) nothing is drawn: the whole height or width at the centre.
 ClipPlan plan_clip(int64_t frame_count, FrameSize source, const ClipOptions& options, Random* random);
 
 // Writes the clip: (T, H, W, 3), row-major, 8 bits a channel. Throws what FrameSource::read_frames() throws.

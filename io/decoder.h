@@ -43,6 +43,13 @@ class Converter {
   // format to the size asked for (triangle filter, widened when shrinking). The colour matrix and range are those that
   // the frame states; where it states none BT.601, and limited range for YUV. Alpha is ignored. Throws kData.
   void convert(const AVFrame& frame, const Orientation& orientation, FrameSize size, uint8_t* rgb);
+  // Writes what is seen of `frame` through `view`. Matrix and range as above, but what states no matrix is as
+  // `untagged` says. Formats whose samples do not lie apart in one or two whole bytes (palettes, float numbers, bits)
+  // become RGB by swscale first. Throws kData.
+  void convert(const AVFrame& frame, const Orientation& orientation, const FrameView& view, Untagged untagged,
+               uint8_t* rgb);
+  // Pictures that were made RGB before they were seen, since the start of the process.
+  static int64_t pictures_made_rgb();
 
  private:
   struct Impl;

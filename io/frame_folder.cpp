@@ -105,7 +105,15 @@ FrameFolder::FrameFolder(const std::string& path, const SourceOptions& options) 
 }
 
 void FrameFolder::read_frames(std::span<const int64_t> indices, FrameSize size, std::span<uint8_t> rgb) {
-  if (size == FrameSize{}) size = size_;
+  read(indices, size == FrameSize{} ? size_ : size, nullptr, rgb);
+}
+
+void FrameFolder::read_frames(std::span<const int64_t> indices, const FrameView& view, std::span<uint8_t> rgb) {
+  read(indices, view.size, &view, rgb);
+}
+
+void FrameFolder::read(std::span<const int64_t> indices, FrameSize size, const FrameView* view,
+                       std::span<uint8_t> rgb) {
   check_room(path_, indices.size(), size, rgb);
   const av::Watch watch(options_.timeout_seconds, options_.stop);
   av::Converter converter;
@@ -126,7 +134,10 @@ void FrameFolder::read_frames(std::span<const int64_t> indices, FrameSize size, 
     }
     const av::Owned<AVFrame> frame =
         decode_image(path_ + "/" + files_[static_cast<size_t>(index)], options_.max_pixels);
-    converter.convert(*frame, {}, size, target);
+    if (view)
+      converter.convert(*frame, {}, *view, options_.untagged, target);
+    else
+      converter.convert(*frame, {}, size, target);
   }
 }
 

@@ -14,8 +14,12 @@ class FrameFolder final : public FrameSource {
   int64_t frame_count() const override { return std::ssize(files_); }
   FrameSize size() const override { return size_; }  // of the first image; others are scaled to what is asked for
   void read_frames(std::span<const int64_t> indices, FrameSize size, std::span<uint8_t> rgb) override;
+  void read_frames(std::span<const int64_t> indices, const FrameView& view, std::span<uint8_t> rgb) override;
 
  private:
+  // Through `view` where there is one.
+  void read(std::span<const int64_t> indices, FrameSize size, const FrameView* view, std::span<uint8_t> rgb);
+
   std::string path_;
   SourceOptions options_;
   std::vector<std::string> files_;

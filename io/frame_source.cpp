@@ -16,6 +16,10 @@ void check_room(const std::string& path, size_t frames, FrameSize size, std::spa
                size.height, " need ", frames * size.bytes(), " bytes, not ", rgb.size());
 }
 
+FrameView whole_view(FrameSize size) {
+  return {.size = size, .affine = {1.0 / size.width, 0, 0, 0, 1.0 / size.height, 0}};
+}
+
 std::unique_ptr<FrameSource> open_frames(const std::string& path, const SourceOptions& options) {
   std::error_code error;
   if (std::filesystem::is_directory(path, error)) return std::make_unique<FrameFolder>(path, options);

@@ -1,6 +1,7 @@
 // What clips are read from: a numbered row of pictures, whatever they are stored in.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -21,10 +22,36 @@ struct FrameSize {
   size_t bytes() const { return static_cast<size_t>(width) * static_cast<size_t>(height) * 3; }
 };
 
-// Limits on what a file may ask for.
+// How all frames of a clip are seen: one affine map and one matrix of colours take them from what is stored to what the
+// batch holds, in one pass. Where that shrinks a picture by 2 or more, 2 x 2 samples become one (the mean, rounded)
+// once for every factor of 2 before; the rest is bilinear.
+struct FrameView {
+  FrameSize size;  // of the result
+  // Row by row (2, 3): from a place in the result (pixel (x, y) covers [x, x + 1) x [y, y + 1)) to one in the picture
+  // as shown, whose width and height are 1 here.
+  std::array<double, 6> affine{};
+  // Row by row (3, 4): from R, G, B of 0..255 and 1 to R, G, B; what leaves 0..255 is limited at the end.
+  std::array<double, 12> colour{1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0};
+  std::array<double, 3> fill{};  // R, G, B of 0..255, of what is erased and of what lies outside the picture,
+  bool fill_border = false;      // where the border's pixels are not repeated
+  std::array<int, 4> erased{};   // left, top, right, bottom: pixels of the result, right and bottom not included
+  // As others do it, in two passes: RGB of 8 bits at the picture's own size first (by swscale), then bilinear, nothing
+  // smoothed. With `cut` (x, y, width, height in pixels of the picture) nothing outside of it has a part.
+  bool rgb_first = false;
+  std::array<int, 4> cut{};
+};
+
+// The whole picture in `size`.
+FrameView whole_view(FrameSize size);
+
+// What YUV pictures are converted by that do not say: BT.601, BT.709, or BT.709 from 720 rows or 1280 columns on.
+enum class Untagged { bt601, bt709, automatic };
+
+// Limits on what a file may ask for, and what is to be believed of it.
 struct SourceOptions {
   int64_t max_pixels = int64_t{4096} * 2304;  // of one picture; larger ones are refused
   double timeout_seconds = 60;                // without progress (an opened file, a frame) before giving up
+  Untagged untagged = Untagged::bt601;        // of frames that are seen through a FrameView
   std::stop_token stop = {};                  // a request to stop ends a read with an Error of code kStopped
 };
 
@@ -40,6 +67,8 @@ class FrameSource {
   // (indices.size(), size.height, size.width, 3), row-major. Every frame needed is decoded once. Throws kData naming
   // the source and the first frame that cannot be decoded.
   virtual void read_frames(std::span<const int64_t> indices, FrameSize size, std::span<uint8_t> rgb) = 0;
+  // The same, seen through `view`.
+  virtual void read_frames(std::span<const int64_t> indices, const FrameView& view, std::span<uint8_t> rgb) = 0;
 };
 
 // A video file, a decoded clip (io/decoded_clip.h), or a folder of numbered images. Throws kNoInput when it is missing

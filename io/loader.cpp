@@ -160,6 +160,7 @@ void Loader::Impl::stop_workers() {
 
 // A worker takes clip after clip; the batch that a clip belongs to must be less than `queue` ahead of the caller.
 void Loader::Impl::work() {
+  set_cpu_threads(1);  // of kernels that this thread calls: the workers are the parallel part
   std::unique_lock lock(mutex);
   try {
     const std::stop_token token = options.source.stop;

@@ -66,6 +66,7 @@ struct VideoReader::Impl {
   std::vector<double> times;  // empty until asked for
   av::Orientation orientation;
   av::Converter converter;
+  const FrameView* view = nullptr;  // that frames are seen through by the read under way, if any
   av::Owned<AVPacket> packet = av::make_packet();
   av::Owned<AVFrame> picture = av::make_frame();
 
@@ -169,7 +170,10 @@ size_t VideoReader::Impl::place(std::span<Request> group, size_t missing, FrameS
     if (first) {
       std::memcpy(target, first, size.bytes());
     } else {
-      converter.convert(*picture, orientation, size, target);
+      if (view)
+        converter.convert(*picture, orientation, *view, options.untagged, target);
+      else
+        converter.convert(*picture, orientation, size, target);
       first = target;
     }
     std::swap(group[i], group[--missing]);
@@ -263,6 +267,13 @@ void VideoReader::read_frames(std::span<const int64_t> indices, FrameSize size, 
     impl_->read_group(std::span(begin, end), size, rgb);
     begin = end;
   }
+}
+
+void VideoReader::read_frames(std::span<const int64_t> indices, const FrameView& view, std::span<uint8_t> rgb) {
+  impl_->view = &view;
+  const std::unique_ptr<const FrameView*, void (*)(const FrameView**)> until_done(&impl_->view,
+                                                                                  [](auto* seen) { *seen = nullptr; });
+  read_frames(indices, view.size, rgb);
 }
 
 Frame VideoReader::read_frame(int64_t index, FrameSize size) {

@@ -1,10 +1,9 @@
-// io/clip: which frames, which part of the picture.
+// io/clip: which frames, and what is read of them.
 #include <algorithm>
-#include <cmath>
-#include <numeric>
 #include <set>
 
 #include "io/clip.h"
+#include "io/decoded_clip.h"
 #include "tests/video_fixtures.h"
 
 using namespace engine;
@@ -19,20 +18,6 @@ ClipOptions options_for(Sampling sampling, int frames, int stride = 1) {
   options.stride = stride;
   return options;
 }
-
-// A source whose pixel (x, y) of frame k is (k, x, y) at whatever size it is asked for.
-class Coordinates final : public FrameSource {
- public:
-  int64_t frame_count() const override { return 100; }
-  FrameSize size() const override { return {40, 30}; }
-  void read_frames(std::span<const int64_t> indices, FrameSize size, std::span<uint8_t> rgb) override {
-    size_t at = 0;
-    for (const int64_t index : indices)
-      for (int y = 0; y < size.height; ++y)
-        for (int x = 0; x < size.width; ++x)
-          for (const int64_t value : {index, int64_t{x}, int64_t{y}}) rgb[at++] = static_cast<uint8_t>(value);
-  }
-};
 
 }  // namespace
 
@@ -87,86 +72,68 @@ TEST_CASE("uniform clips take one frame of every segment, and reach all of it") 
   for (const auto& segment : seen) CHECK(segment.size() == 5);
 }
 
+TEST_CASE("temporal jitter moves every frame, evenly, and keeps their order") {
+  ClipOptions options = options_for(Sampling::dense, 5, 20);
+  options.temporal_jitter = 3;
+  CHECK(sample_frames(81, options, nullptr) == std::vector<int64_t>{0, 20, 40, 60, 80});
+  Random random(11);
+  std::vector<std::set<int64_t>> seen(5);
+  for (int i = 0; i < 400; ++i) {
+    const auto sampled = sample_frames(81, options, &random);
+    for (size_t t = 0; t < 5; ++t) seen[t].insert(sampled[t] - 20 * static_cast<int64_t>(t));
+  }
+  CHECK(seen[0] == std::set<int64_t>{0, 1, 2, 3});
+  for (size_t t = 1; t < 4; ++t) CHECK(seen[t] == std::set<int64_t>{-3, -2, -1, 0, 1, 2, 3});
+  CHECK(seen[4] == std::set<int64_t>{-3, -2, -1, 0});
+  options.temporal_jitter = 50;
+  for (int i = 0; i < 100; ++i) {
+    const auto sampled = sample_frames(81, options, &random);
+    CHECK(std::ranges::is_sorted(sampled));
+    CHECK(sampled.front() >= 0);
+    CHECK(sampled.back() <= 80);
+  }
+}
+
 TEST_CASE("plans are functions of their draws") {
   ClipOptions options = options_for(Sampling::uniform, 8);
-  options.max_scale = 1.5;
-  options.random_crop = true;
-  options.flip_probability = 0.5;
+  options.augment.max_scale = 1.5;
+  options.augment.random_crop = true;
+  options.augment.rotation = 20;
+  options.augment.hue = 0.1;
+  options.augment.flip_probability = 0.5;
   const auto plan_of = [&](uint64_t seed) {
     Random random(seed);
     return plan_clip(50, {320, 240}, options, &random);
   };
   const ClipPlan first = plan_of(1), again = plan_of(1), other = plan_of(2);
   CHECK(first.frames == again.frames);
-  CHECK(first.resized == again.resized);
-  CHECK(first.crop_x == again.crop_x);
+  CHECK(first.view.affine == again.view.affine);
+  CHECK(first.view.colour == again.view.colour);
   CHECK(first.frames != other.frames);
+  CHECK(first.view.affine != other.view.affine);
 }
 
-TEST_CASE("the cut lies in the resized picture, which keeps its proportions and covers the size asked for") {
-  ClipOptions options = options_for(Sampling::uniform, 2);
-  options.width = 48;
-  options.height = 64;
-  options.max_scale = 1.4;
-  options.random_crop = true;
-  options.flip_probability = 0.3;
-  int flips = 0;
-  std::set<int> corners_x, corners_y;
-  for (const FrameSize source : {FrameSize{170, 128}, FrameSize{128, 170}, FrameSize{1, 1}, FrameSize{48, 64}}) {
-    for (uint32_t trial = 0; trial < 400; ++trial) {
-      Random random(9, 0, trial);
-      const ClipPlan plan = plan_clip(30, source, options, &random);
-      CHECK(plan.size == FrameSize{48, 64});
-      CHECK(plan.crop_x >= 0);
-      CHECK(plan.crop_y >= 0);
-      CHECK(plan.crop_x + 48 <= plan.resized.width);
-      CHECK(plan.crop_y + 64 <= plan.resized.height);
-      const double proportion = double(source.width) / source.height;
-      CHECK(std::abs(plan.resized.width - proportion * plan.resized.height) <= 0.5 + 0.5 * proportion);
-      CHECK(plan.resized.height <= std::lround(1.4 * std::max(64.0, 48 / proportion)));
-      flips += plan.flip;
-      if (source.width != 170) continue;
-      corners_x.insert(plan.crop_x);
-      corners_y.insert(plan.crop_y);
-    }
-  }
-  CHECK(corners_x.size() > 30);
-  CHECK(corners_y.size() > 10);
-  CHECK(flips > 380);
-  CHECK(flips < 580);
-  const ClipPlan centred = plan_clip(30, {170, 128}, options, nullptr);
-  CHECK(centred.resized == FrameSize{85, 64});
-  CHECK(centred.crop_x == 18);
-  CHECK(centred.crop_y == 0);
-  CHECK_FALSE(centred.flip);
-  const ClipPlan ribbon = plan_clip(30, {100000, 2}, options, nullptr);
-  CHECK(ribbon.resized == FrameSize{48 * 16, 64});
-}
-
-TEST_CASE("read_clip cuts and mirrors what the plan says") {
+TEST_CASE("read_clip reads the planned frames as planned, one after the other") {
+  const TemporaryFolder folder;
+  const Tensor frames = Tensor::empty({4, 6, 9, 3}, DType::u8);
+  Random random(5);
+  for (uint8_t& value : frames.values<uint8_t>()) value = static_cast<uint8_t>(random.below(256));
+  write_decoded_clip(folder / "clip.frames", frames);
+  const auto source = open_frames(folder / "clip.frames");
   ClipPlan plan;
-  plan.frames = {3, 3, 90};
-  plan.resized = {50, 40};
-  plan.crop_x = 7;
-  plan.crop_y = 5;
-  plan.size = {20, 30};
-  Coordinates source;
-  std::vector<uint8_t> clip(3 * plan.size.bytes());
-  for (const bool flip : {false, true}) {
-    plan.flip = flip;
-    read_clip(source, plan, clip);
-    bool right = true;
-    for (size_t t = 0; t < 3; ++t) {
-      for (int y = 0; y < 30; ++y) {
-        for (int x = 0; x < 20; ++x) {
-          const uint8_t* pixel = &clip[t * plan.size.bytes() + static_cast<size_t>(y * 20 + x) * 3];
-          right = right && pixel[0] == plan.frames[t] && pixel[1] == 7 + (flip ? 19 - x : x) && pixel[2] == 5 + y;
-        }
-      }
-    }
-    CHECK(right);
+  plan.frames = {3, 0, 3};
+  plan.view.size = {5, 4};
+  plan.view.affine = {-1.0 / 9, 0, 7.0 / 9, 0, 1.0 / 6, 2.0 / 6};  // from column 2 and row 2 on, mirrored
+  std::vector<uint8_t> clip(3 * plan.view.size.bytes());
+  read_clip(*source, plan, clip);
+  int64_t wrong = 0;
+  for (size_t i = 0; i < clip.size(); ++i) {
+    const size_t c = i % 3, x = i / 3 % 5, y = i / 15 % 4, t = i / 60;
+    const auto frame = static_cast<size_t>(plan.frames[t]);
+    wrong += clip[i] != frames.values<uint8_t>()[((frame * 6 + y + 2) * 9 + 6 - x) * 3 + c];
   }
-  CHECK_THROWS_AS(read_clip(source, plan, std::span(clip).first(10)), Error);
+  CHECK(wrong == 0);
+  CHECK_THROWS_AS(read_clip(*source, plan, std::span(clip).first(10)), Error);
 }
 
 TEST_CASE("options out of range are refused by name") {
@@ -180,8 +147,13 @@ TEST_CASE("options out of range are refused by name") {
   CHECK(contains(message([](ClipOptions& o) { o.frames = 0; }), "frames"));
   CHECK(contains(message([](ClipOptions& o) { o.stride = -1; }), "stride"));
   CHECK(contains(message([](ClipOptions& o) { o.width = 0; }), "width"));
-  CHECK(contains(message([](ClipOptions& o) { o.min_scale = 0.5; }), "min_scale"));
-  CHECK(contains(message([](ClipOptions& o) { o.flip_probability = 2; }), "flip_probability"));
-  CHECK(contains(message([](ClipOptions& o) { o.max_scale = 0.0 / 0.0; }), "max_scale"));
-  check_options({});
+  CHECK(contains(message([](ClipOptions& o) { o.temporal_jitter = -1; }), "temporal_jitter"));
+  CHECK(contains(message([](ClipOptions& o) { o.augment.hue = 0.6; }), "hue"));
+  CHECK(contains(message([](ClipOptions& o) { o.augment.min_area = 0; }), "min_area"));
+  CHECK(contains(message([](ClipOptions& o) { o.augment.max_ratio = 0.5; }), "min_ratio"));
+  CHECK(contains(message([](ClipOptions& o) { o.augment.fill[2] = 256; }), "fill"));
+  CHECK(contains(message([](ClipOptions& o) { o.augment.min_scale = 0.5; }), "min_scale"));
+  CHECK(contains(message([](ClipOptions& o) { o.augment.flip_probability = 2; }), "flip_probability"));
+  CHECK(contains(message([](ClipOptions& o) { o.augment.max_scale = 0.0 / 0.0; }), "max_scale"));
+  check_options(ClipOptions{});
 }

@@ -228,7 +228,7 @@ TEST_CASE("loader: targets of each clip, with the labels of mirrored clips swapp
   options.workers = 1;
   options.mirrored_labels = {1, 0, 2, 3, 4, 5, 6, 7, 9, 8};
   for (const double mirrored : {0.0, 1.0}) {
-    options.clip.flip_probability = mirrored;
+    options.clip.augment.flip_probability = mirrored;
     Loader loader(splits.train, options);
     loader.start_epoch(0);
     Batch batch;

@@ -55,9 +55,9 @@ LoaderOptions options_with(int workers) {
   options.clip.frames = 4;
   options.clip.height = 48;
   options.clip.width = 80;
-  options.clip.max_scale = 1.3;
-  options.clip.random_crop = true;
-  options.clip.flip_probability = 0.5;
+  options.clip.augment.max_scale = 1.3;
+  options.clip.augment.random_crop = true;
+  options.clip.augment.flip_probability = 0.5;
   options.batch = 3;
   options.workers = workers;
   options.queue = 2;
@@ -157,7 +157,7 @@ TEST_CASE("an index changes nothing but the time it takes") {
 TEST_CASE("mirrored clips, and no others, get the labels meant for them") {
   if (!have_ffmpeg()) return;
   LoaderOptions upright = options_with(0), mixed = options_with(0), swapped = options_with(3);
-  upright.clip.flip_probability = 0;
+  upright.clip.augment.flip_probability = 0;
   swapped.mirrored_labels = {1, 0};
   const Epoch as_they_are = run(clips().dataset(), upright, 1), half = run(clips().dataset(), mixed, 1);
   const Epoch seen = run(clips().dataset(), swapped, 1);

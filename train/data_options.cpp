@@ -94,10 +94,10 @@ std::vector<int64_t> mirrored_labels(const TrainOptions& options, const std::vec
 
 LoaderOptions training_loader(const TrainOptions& options, const std::vector<std::string>& classes) {
   ClipOptions clip = clip_options(preprocessing(options));
-  clip.min_scale = options.min_scale;
-  clip.max_scale = options.max_scale;
-  clip.random_crop = options.random_crop;
-  clip.flip_probability = options.flip ? 0.5 : 0.0;
+  clip.augment.min_scale = options.min_scale;
+  clip.augment.max_scale = options.max_scale;
+  clip.augment.random_crop = options.random_crop;
+  clip.augment.flip_probability = options.flip ? 0.5 : 0.0;
   return {.clip = clip,
           .batch = static_cast<int>(options.batch),
           .workers = static_cast<int>(*options.workers),

@@ -16,13 +16,10 @@ template <class Body>
 void for_each_row(const Attention& p, const Shape& scores, const ConstView& lengths, const Body& body) {
   const int64_t heads = scores[1], queries = scores[2], keys = scores[3];
   const int64_t* const known = lengths.defined() ? lengths.as<int64_t>() : nullptr;
-  parallel_for(scores.elements(0, 3), std::max<int64_t>(1, kPointwiseGrain / (4 * keys)),
-               [&](int64_t begin, int64_t end) {
-                 for (int64_t row = begin; row < end; ++row) {
-                   const int64_t given = known ? std::clamp<int64_t>(known[row / (heads * queries)], 0, keys) : keys;
-                   body(row, p.causal ? std::min(given, row % queries + 1) : given);
-                 }
-               });
+  parallel_rows(scores.elements(0, 3), 4 * keys, [&](int64_t row) {
+    const int64_t given = known ? std::clamp<int64_t>(known[row / (heads * queries)], 0, keys) : keys;
+    body(row, p.causal ? std::min(given, row % queries + 1) : given);
+  });
 }
 
 // Row `x` of `keys` elements, of which those before `end` are seen, becomes softmax(scale x). Returns its log-sum-exp.
@@ -33,8 +30,7 @@ T softmax_row(T scale, int64_t keys, int64_t end, T* x) {
 #pragma omp simd
   for (int64_t l = 0; l < end; ++l) x[l] *= scale;
   const T max = largest(x, end);
-  const T sum = pairwise_sum<T>(0, end, [=](int64_t l) { return x[l] = decay(x[l] - max); });
-  const T inverse = 1 / sum;
+  const T sum = pairwise_sum<T>(0, end, [=](int64_t l) { return x[l] = decay(x[l] - max); }), inverse = 1 / sum;
 #pragma omp simd
   for (int64_t l = 0; l < end; ++l) x[l] *= inverse;
   return max + std::log(sum);
@@ -87,8 +83,7 @@ void attention_scores_forward(CpuContext& ctx, const Attention& p, ConstView len
 
 void attention_scores_backward(CpuContext& ctx, const Attention& p, ConstView lengths, ConstView step, ConstView lse,
                                View scores, View dscores) {
-  const bool drops = p.dropout.probability > 0;
-  if (drops) dropout(ctx, p.dropout, step, dscores, dscores);
+  if (p.dropout.probability > 0) dropout(ctx, p.dropout, step, dscores, dscores);
   dispatch_float(scores.dtype, [&]<class T>() {
     T *x = scores.as<T>(), *dx = dscores.as<T>();
     const T* sums = lse.as<T>();
@@ -97,14 +92,12 @@ void attention_scores_backward(CpuContext& ctx, const Attention& p, ConstView le
       softmax_row_backward(static_cast<T>(p.scale), keys, end, sums[row], x + row * keys, dx + row * keys);
     });
   });
-  if (drops) dropout(ctx, p.dropout, step, scores, scores);
+  if (p.dropout.probability > 0) dropout(ctx, p.dropout, step, scores, scores);
 }
 
 void attention_forward(CpuContext& ctx, const Attention& p, ConstView q, ConstView k, ConstView v, ConstView lengths,
                        ConstView step, View y, View lse) {
-  if (q.dtype == DType::bf16)
-    return in_f32(
-        ctx, [&](auto... views) { attention_forward(ctx, p, views...); }, q, k, v, lengths, step, y, lse);
+  const InF32 in_f32(ctx, q, k, v, lengths, step, y, lse);
   for_some_batches(p, q, k, [&](int64_t first, int64_t count) {
     const auto part = [=](const auto& view) { return batches(view, first, count); };
     attention_composed::forward(ctx, p, part(q), part(k), part(v), part(lengths), step, part(y), part(lse));
@@ -113,10 +106,7 @@ void attention_forward(CpuContext& ctx, const Attention& p, ConstView q, ConstVi
 
 void attention_backward(CpuContext& ctx, const Attention& p, ConstView q, ConstView k, ConstView v, ConstView lengths,
                         ConstView step, ConstView y, ConstView lse, ConstView dy, View dq, View dk, View dv) {
-  if (q.dtype == DType::bf16)
-    return in_f32(
-        ctx, [&](auto... views) { attention_backward(ctx, p, views...); }, q, k, v, lengths, step, y, lse, dy, dq, dk,
-        dv);
+  const InF32 in_f32(ctx, q, k, v, lengths, step, y, lse, dy, dq, dk, dv);
   for_some_batches(p, q, k, [&](int64_t first, int64_t count) {
     const auto part = [=](const auto& view) { return batches(view, first, count); };
     attention_composed::backward(ctx, p, part(q), part(k), part(v), part(lengths), step, part(lse), part(dy), part(dq),

@@ -10,14 +10,12 @@ namespace {
 // One run of the innermost axis.
 template <class From, class To>
 void copy_row(const From* x, int64_t x_stride, To* y, int64_t y_stride, int64_t count) {
-  if (x_stride == 1 && y_stride == 1) {
-    if constexpr (std::is_same_v<From, To>)
-      std::memcpy(y, x, static_cast<size_t>(count) * sizeof(To));
-    else
-      for (int64_t i = 0; i < count; ++i) y[i] = convert<To>(x[i]);
-  } else {
+  if (x_stride != 1 || y_stride != 1)
     for (int64_t i = 0; i < count; ++i) y[i * y_stride] = convert<To>(x[i * x_stride]);
-  }
+  else if (std::is_same_v<From, To>)
+    std::memcpy(static_cast<void*>(y), x, static_cast<size_t>(count) * sizeof(To));
+  else
+    for (int64_t i = 0; i < count; ++i) y[i] = convert<To>(x[i]);
 }
 
 template <class From, class To>

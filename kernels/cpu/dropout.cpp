@@ -35,8 +35,7 @@ void dropout(CpuContext& ctx, const Dropout& p, ConstView step, ConstView x, Vie
   const auto threshold = static_cast<uint32_t>(std::ceil(p.probability * 0x1p24));
   const int64_t now = *step.as<int64_t>(), count = x.elements();
   dispatch_float(x.dtype, [&]<class T>() {
-    const T scale = static_cast<T>(1 / (1 - p.probability));
-    const T* in = x.as<T>();
+    const T scale = static_cast<T>(1 / (1 - p.probability)), *in = x.as<T>();
     T* out = y.as<T>();
     parallel_rows((count + kTile - 1) / kTile, kTile, [&](int64_t tile) {
       uint32_t keep[kTile];

@@ -1,6 +1,7 @@
 #include "kernels/frame.h"
 
 #include <cmath>
+#include <cstring>
 
 #include "kernels/cpu/parallel.h"
 
@@ -10,6 +11,80 @@ namespace {
 // Scale and shift are written out for this many pixels, so that the inner loop vectorises whatever C is.
 constexpr int64_t kPixels = 64;
 constexpr int64_t kLongestRun = kPixels * NormalizeFrames::kMaxChannels;
+// Pixels that are warped at once, always as many, so that no loop has a rest: places are limited to their picture.
+constexpr int kRun = 64;
+
+// Where a run of output pixels lies in the planes of one grid.
+struct Places {
+  float u[kRun], v[kRun], across[kRun], down[kRun];
+  int above[kRun], below[kRun];  // bytes from a plane's first sample to the left ones of the four around a place
+
+  Places(const Picture::Grid& g, int p, int q) {
+    const auto& m = g.m;
+    const float from_top = static_cast<float>(p) + 0.5f;
+#pragma omp simd
+    for (int i = 0; i < kRun; ++i) {
+      const float from_left = static_cast<float>(q + i) + 0.5f;
+      u[i] = std::fma(m[0][0], from_left, std::fma(m[0][1], from_top, m[0][2]));
+      v[i] = std::fma(m[1][0], from_left, std::fma(m[1][1], from_top, m[1][2]));
+      const BilinearSample x(u[i], g.width), y(v[i], g.height);
+      above[i] = y.first * g.stride + x.first * g.step, below[i] = y.second * g.stride + x.first * g.step;
+      across[i] = x.weight, down[i] = y.weight;
+    }
+  }
+};
+
+// The samples of a plane at these places. Two neighbours are read at once, as four bytes; the right one counts nothing
+// where the left one is a row's last. The empty statement keeps the compiler from reading by vector instructions, which
+// takes longer.
+template <class T>
+void sample_plane(const Picture& picture, const uint8_t* plane, int step, const Places& at, T* values) {
+  uint32_t above[kRun], below[kRun];
+  for (int i = 0; i < kRun; ++i) {
+    std::memcpy(above + i, plane + at.above[i], 4);
+    std::memcpy(below + i, plane + at.below[i], 4);
+    asm volatile("");
+  }
+  const int bits = picture.wide ? 0xffff : 0xff, right = 8 * step;
+#pragma omp simd
+  for (int i = 0; i < kRun; ++i) {
+    const auto between = [](T a, T b, float weight) { return a + static_cast<T>(weight) * (b - a); };
+    const auto sample = [bits](uint32_t word) { return static_cast<T>(static_cast<int>(word) & bits); };
+    const T top = between(sample(above[i]), sample(above[i] >> right), at.across[i]);
+    values[i] = between(top, between(sample(below[i]), sample(below[i] >> right), at.across[i]), at.down[i]);
+  }
+}
+
+// Output pixels (p, q) to (p, q + count - 1), with T for the arithmetic.
+template <class T, class Out>
+void warp_run(const NormalizeFrames& f, const Picture& picture, const uint8_t* bytes, int p, int q, int count,
+              int64_t channels, Out* out) {
+  const Places first(picture.grid[0], p, q), others(picture.grid[1], p, q);
+  T samples[3][kRun];
+  for (int k = 0; k < 3; ++k)
+    sample_plane(picture, bytes + picture.plane[k], picture.grid[k > 0].step, k > 0 ? others : first, samples[k]);
+  const auto& [left, top, right, bottom] = picture.erased;
+  const bool row_erased = p >= top && p < bottom, fills_border = picture.fill_border != 0;
+  const auto limited = [](T value) { return value > 255 ? T(255) : value > 0 ? value : T(0); };
+  const auto width = static_cast<float>(picture.grid[0].width), height = static_cast<float>(picture.grid[0].height);
+  Out values[3][kRun];
+  for (size_t c = 0; c < 3; ++c) {
+    const T fill = picture.fill[c], scale = static_cast<T>(f.scale[c]), shift = static_cast<T>(f.shift[c]);
+    const auto& m = picture.colour[c];
+#pragma omp simd
+    for (int i = 0; i < kRun; ++i) {
+      const bool inside = (first.u[i] >= 0) & (first.u[i] < width) & (first.v[i] >= 0) & (first.v[i] < height);
+      const bool filled = (fills_border & !inside) | (row_erased & (q + i >= left) & (q + i < right));
+      const T seen = m[0] * samples[0][i] + (m[1] * samples[1][i] + (m[2] * samples[2][i] + m[3]));
+      const T value = scale * limited(filled ? fill : seen) + shift;
+      values[c][i] = static_cast<Out>(sizeof(Out) == 1 ? limited(value) + T(0.5) : value);
+    }
+  }
+  for (int i = 0; i < count; ++i, out += channels) {
+    for (int c = 0; c < 3; ++c) out[c] = values[c][i];
+    for (int64_t c = 3; c < channels; ++c) out[c] = 0;
+  }
+}
 
 }  // namespace
 
@@ -32,37 +107,21 @@ void normalize_frames(CpuContext& ctx, const NormalizeFrames& p, ConstView x, Vi
   });
 }
 
-void warp_frames(CpuContext& ctx, const NormalizeFrames& p, ConstView x, ConstView matrix, View y) {
-  const InF32 in_f32(ctx, x, matrix, y);
-  const int64_t height = x.shape[1], width = x.shape[2], channels = x.shape[3];
-  const int64_t rows = y.shape[1], columns = y.shape[2], padded = y.shape[3];
-  const uint8_t* in = x.as<uint8_t>();
-  const float* matrices = matrix.as<float>();
-  dispatch_float(y.dtype, [&]<class T>() {
-    T* out = y.as<T>();
-    parallel_rows(x.shape[0] * rows, columns * padded, [&](int64_t row) {
-      for (int64_t pixel = row * columns; pixel < (row + 1) * columns; ++pixel) {
-        const int64_t frame = pixel / (rows * columns);
-        const float* m = matrices + 6 * frame;
-        const float right = static_cast<float>(pixel % columns) + 0.5f;
-        const float down = static_cast<float>(pixel / columns % rows) + 0.5f;
-        const BilinearSample u(std::fma(m[0], right, std::fma(m[1], down, m[2])), static_cast<int>(width));
-        const BilinearSample v(std::fma(m[3], right, std::fma(m[4], down, m[5])), static_cast<int>(height));
-        const auto at = [&](int64_t h, int64_t w, int64_t c) {
-          return static_cast<T>(in[((frame * height + h) * width + w) * channels + c]);
-        };
-        const auto between = [](T a, T b, float weight) { return a + static_cast<T>(weight) * (b - a); };
-        for (int64_t c = 0; c < channels; ++c) {
-          const T above = between(at(v.first, u.first, c), at(v.first, u.second, c), u.weight);
-          const T below = between(at(v.second, u.first, c), at(v.second, u.second, c), u.weight);
-          const auto channel = static_cast<size_t>(c);
-          out[pixel * padded + c] =
-              static_cast<T>(p.scale[channel]) * between(above, below, v.weight) + static_cast<T>(p.shift[channel]);
-        }
-        std::fill(out + pixel * padded + channels, out + (pixel + 1) * padded, T(0));
-      }
+void warp_frames(CpuContext& ctx, const NormalizeFrames& p, ConstView pixels, ConstView pictures, View y) {
+  const InF32 in_f32(ctx, y);
+  const auto* all = reinterpret_cast<const Picture*>(pictures.as<uint8_t>());
+  const auto* bytes = pixels.as<uint8_t>();
+  const auto warp = [&]<class T, class Out>(T, Out* out) {
+    const int64_t rows = y.shape[1], columns = y.shape[2], channels = y.shape[3];
+    parallel_rows(y.shape[0] * rows, columns * channels, [&](int64_t row) {
+      for (int64_t q = 0; q < columns; q += kRun)
+        warp_run<T>(p, all[row / rows], bytes, static_cast<int>(row % rows), static_cast<int>(q),
+                    static_cast<int>(std::min<int64_t>(kRun, columns - q)), channels,
+                    out + (row * columns + q) * channels);
     });
-  });
+  };
+  if (y.dtype == DType::u8) return warp(0.0f, y.as<uint8_t>());
+  dispatch_float(y.dtype, [&]<class T>() { warp(T(0), y.as<T>()); });
 }
 
 }  // namespace engine

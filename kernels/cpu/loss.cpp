@@ -46,10 +46,7 @@ template <class LossOfRow>
 double sum_rows(CpuContext& ctx, int64_t rows, int64_t classes, const LossOfRow& loss_of_row) {
   Scratch scratch(ctx, static_cast<size_t>(rows) * sizeof(double));
   auto* losses = scratch.as<double>();
-  const int64_t grain = std::max<int64_t>(1, kPointwiseGrain / (8 * classes));
-  parallel_for(rows, grain, [&](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r) losses[r] = loss_of_row(r);
-  });
+  parallel_rows(rows, 8 * classes, [&](int64_t r) { losses[r] = loss_of_row(r); });
   return pairwise_sum<double>(0, rows, [losses](int64_t r) { return losses[r]; });
 }
 
@@ -74,9 +71,7 @@ void scaled_slopes(int64_t count, double scale, const T* x, const T* target, T* 
 
 void cross_entropy_forward(CpuContext& ctx, const CrossEntropy& p, ConstView logits, ConstView labels,
                            ConstView class_weights, View loss, View gradient) {
-  if (logits.dtype == DType::bf16)
-    return in_f32(
-        ctx, [&](auto... v) { cross_entropy_forward(ctx, p, v...); }, logits, labels, class_weights, loss, gradient);
+  const InF32 in_f32(ctx, logits, labels, class_weights, loss, gradient);
   const int64_t rows = logits.shape[0], classes = logits.shape[1];
   const int64_t* label = labels.as<int64_t>();
   check_labels(p, rows, classes, label);
@@ -105,9 +100,7 @@ void cross_entropy_forward(CpuContext& ctx, const CrossEntropy& p, ConstView log
 }
 
 void soft_cross_entropy_forward(CpuContext& ctx, ConstView logits, ConstView targets, View loss, View gradient) {
-  if (logits.dtype == DType::bf16)
-    return in_f32(
-        ctx, [&](auto... v) { soft_cross_entropy_forward(ctx, v...); }, logits, targets, loss, gradient);
+  const InF32 in_f32(ctx, logits, targets, loss, gradient);
   const int64_t rows = logits.shape[0], classes = logits.shape[1];
   dispatch_float(logits.dtype, [&]<class T>() {
     const T *in = logits.as<T>(), *target = targets.as<T>();
@@ -123,10 +116,7 @@ void soft_cross_entropy_forward(CpuContext& ctx, ConstView logits, ConstView tar
 
 void binary_cross_entropy_forward(CpuContext& ctx, ConstView logits, ConstView targets, ConstView positive_weights,
                                   View loss, View gradient) {
-  if (logits.dtype == DType::bf16)
-    return in_f32(
-        ctx, [&](auto... v) { binary_cross_entropy_forward(ctx, v...); }, logits, targets, positive_weights, loss,
-        gradient);
+  const InF32 in_f32(ctx, logits, targets, positive_weights, loss, gradient);
   const int64_t classes = logits.shape[1];
   const auto count = static_cast<double>(logits.elements());
   dispatch_float(logits.dtype, [&]<class T>() {
@@ -153,12 +143,9 @@ void binary_cross_entropy_forward(CpuContext& ctx, ConstView logits, ConstView t
 }
 
 void cross_entropy_backward(CpuContext& ctx, ConstView dloss, ConstView gradient, View dlogits) {
-  if (dlogits.dtype == DType::bf16)
-    return in_f32(
-        ctx, [&](auto... v) { cross_entropy_backward(ctx, v...); }, dloss, gradient, dlogits);
+  const InF32 in_f32(ctx, dloss, gradient, dlogits);
   dispatch_float(gradient.dtype, [&]<class T>() {
-    const T scale = *dloss.as<T>();
-    const T* in = gradient.as<T>();
+    const T scale = *dloss.as<T>(), *in = gradient.as<T>();
     T* out = dlogits.as<T>();
     parallel_for(gradient.elements(), kPointwiseGrain, [&](int64_t begin, int64_t end) {
 #pragma omp simd
@@ -168,9 +155,7 @@ void cross_entropy_backward(CpuContext& ctx, ConstView dloss, ConstView gradient
 }
 
 void regression_loss_forward(CpuContext& ctx, Regression kind, ConstView x, ConstView target, View loss) {
-  if (x.dtype == DType::bf16)
-    return in_f32(
-        ctx, [&](auto... v) { regression_loss_forward(ctx, kind, v...); }, x, target, loss);
+  const InF32 in_f32(ctx, x, target, loss);
   dispatch_float(x.dtype, [&]<class T>() {
     const T *a = x.as<T>(), *b = target.as<T>();
     const int64_t count = x.elements();
@@ -184,9 +169,7 @@ void regression_loss_forward(CpuContext& ctx, Regression kind, ConstView x, Cons
 
 void regression_loss_backward(CpuContext& ctx, Regression kind, ConstView x, ConstView target, ConstView dloss,
                               View dx) {
-  if (x.dtype == DType::bf16)
-    return in_f32(
-        ctx, [&](auto... v) { regression_loss_backward(ctx, kind, v...); }, x, target, dloss, dx);
+  const InF32 in_f32(ctx, x, target, dloss, dx);
   dispatch_float(x.dtype, [&]<class T>() {
     const int64_t count = x.elements();
     const double mean = static_cast<double>(*dloss.as<T>()) / static_cast<double>(count);

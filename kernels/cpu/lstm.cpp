@@ -10,31 +10,22 @@ namespace {
 using vector_math::sigmoid, vector_math::tanh;
 
 // Row n of a view (N, columns); nullptr of one that is not given.
-template <class T>
-const T* row_of(const ConstView& v, int64_t n) {
-  return v.defined() ? v.as<T>() + n * v.strides[0] : nullptr;
-}
-template <class T>
-T* row_of(const View& v, int64_t n) {
-  return v.as<T>() + n * v.strides[0];
+template <class T, class V>
+auto* row_of(const V& v, int64_t n) {
+  return v.defined() ? v.template as<T>() + n * v.strides[0] : nullptr;
 }
 
 // Calls body(n, whether it takes step t) for every row n; `hidden` is H.
 template <class Body>
 void for_each_row(int64_t rows, int64_t hidden, const ConstView& lengths, int64_t t, const Body& body) {
   const int64_t* const known = lengths.defined() ? lengths.as<int64_t>() : nullptr;
-  parallel_for(rows, std::max<int64_t>(1, kPointwiseGrain / (16 * hidden)), [&](int64_t begin, int64_t end) {
-    for (int64_t n = begin; n < end; ++n) body(n, known == nullptr || t < known[n]);
-  });
+  parallel_rows(rows, 16 * hidden, [&](int64_t n) { body(n, known == nullptr || t < known[n]); });
 }
 
 // to = from, or 0 where that is not given.
 template <class T>
 void assign(int64_t count, const T* from, T* to) {
-  if (from)
-    std::copy_n(from, count, to);
-  else
-    std::fill_n(to, count, T(0));
+  for (int64_t k = 0; k < count; ++k) to[k] = from ? from[k] : T(0);
 }
 
 template <class T>
@@ -110,10 +101,7 @@ void lstm_cell_backward(CpuContext&, ConstView gates, ConstView c_before, ConstV
 void lstm_forward(CpuContext& ctx, const Lstm& p, ConstView x, ConstView w_ih, ConstView w_hh, ConstView b_ih,
                   ConstView b_hh, ConstView h0, ConstView c0, ConstView lengths, View states, View h_n, View c_n,
                   View gates, View cells, View y) {
-  if (x.dtype == DType::bf16)
-    return in_f32(
-        ctx, [&](auto... v) { lstm_forward(ctx, p, v...); }, x, w_ih, w_hh, b_ih, b_hh, h0, c0, lengths, states, h_n,
-        c_n, gates, cells, y);
+  const InF32 in_f32(ctx, x, w_ih, w_hh, b_ih, b_hh, h0, c0, lengths, states, h_n, c_n, gates, cells, y);
   lstm_sequence::project_inputs(ctx, x, w_ih, b_ih, gates);
   lstm_sequence::run_forward(ctx, p, w_hh, b_hh, h0, c0, lengths, states, h_n, c_n, gates, cells, y);
 }
@@ -121,10 +109,8 @@ void lstm_forward(CpuContext& ctx, const Lstm& p, ConstView x, ConstView w_ih, C
 void lstm_backward(CpuContext& ctx, const Lstm& p, ConstView x, ConstView w_ih, ConstView w_hh, ConstView h0,
                    ConstView c0, ConstView lengths, ConstView states, ConstView gates, ConstView cells, ConstView dy,
                    ConstView dh_n, ConstView dc_n, View dx, View dw_ih, View dw_hh, View db, View dh0, View dc0) {
-  if (x.dtype == DType::bf16)
-    return in_f32(
-        ctx, [&](auto... v) { lstm_backward(ctx, p, v...); }, x, w_ih, w_hh, h0, c0, lengths, states, gates, cells, dy,
-        dh_n, dc_n, dx, dw_ih, dw_hh, db, dh0, dc0);
+  const InF32 in_f32(ctx, x, w_ih, w_hh, h0, c0, lengths, states, gates, cells, dy, dh_n, dc_n, dx, dw_ih, dw_hh, db,
+                     dh0, dc0);
   const ScratchArray dgates(ctx, x.dtype, gates.shape);
   lstm_sequence::run_backward(ctx, p, w_hh, c0, lengths, gates, cells, dy, dh_n, dc_n, dgates.view(), dh0, dc0);
   lstm_sequence::weight_gradients(ctx, p, x, w_ih, h0, states, dgates.view(), dx, dw_ih, dw_hh, db);

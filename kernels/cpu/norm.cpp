@@ -7,8 +7,6 @@
 namespace engine {
 namespace {
 
-int64_t row_grain(int64_t columns) { return std::max<int64_t>(1, kPointwiseGrain / std::max<int64_t>(1, columns)); }
-
 // The mean of x and 1 / sqrt(variance + eps). In two passes, and by differences from one of the values, so that a mean
 // far from 0 costs no digits.
 template <class T>
@@ -73,29 +71,24 @@ void layer_norm_forward(CpuContext& ctx, const LayerNorm& p, const Dropout& d, C
     dropout(ctx, d, step, x, sum);
     return layer_norm_forward(ctx, p, {}, {}, sum, residual, w, bias, y, sum, mean, rstd);
   }
-  if (x.dtype == DType::bf16)
-    return in_f32(
-        ctx, [&](auto... v) { layer_norm_forward(ctx, p, d, step, v...); }, x, residual, w, bias, y, sum, mean, rstd);
+  const InF32 in_f32(ctx, x, residual, w, bias, y, sum, mean, rstd);
   const int64_t columns = x.shape[-1], rows = mean.elements();
   dispatch_float(x.dtype, [&]<class T>() {
     const T *in = x.as<T>(), *add = optional<T>(residual), *weight = w.as<T>(), *shift = bias.as<T>();
     T *out = y.as<T>(), *total = add ? sum.as<T>() : nullptr, *means = mean.as<T>(), *rstds = rstd.as<T>();
-    parallel_for(rows, row_grain(columns), [&](int64_t begin, int64_t end) {
-      for (int64_t r = begin; r < end; ++r) {
-        const T* row = in + r * columns;
-        if (add) {
-          T* added = total + r * columns;
+    parallel_rows(rows, columns, [&](int64_t r) {
+      const T* row = in + r * columns;
+      if (add) {
+        T* added = total + r * columns;
 #pragma omp simd
-          for (int64_t c = 0; c < columns; ++c) added[c] = row[c] + add[r * columns + c];
-          row = added;
-        }
-        const auto [m, s] = moments_of(row, columns, p.eps);
-        means[r] = m;
-        rstds[r] = s;
-        T* result = out + r * columns;
-#pragma omp simd
-        for (int64_t c = 0; c < columns; ++c) result[c] = (row[c] - m) * s * weight[c] + shift[c];
+        for (int64_t c = 0; c < columns; ++c) added[c] = row[c] + add[r * columns + c];
+        row = added;
       }
+      const auto [m, s] = moments_of(row, columns, p.eps);
+      means[r] = m, rstds[r] = s;
+      T* result = out + r * columns;
+#pragma omp simd
+      for (int64_t c = 0; c < columns; ++c) result[c] = (row[c] - m) * s * weight[c] + shift[c];
     });
   });
 }
@@ -106,10 +99,7 @@ void layer_norm_backward(CpuContext& ctx, const Dropout& d, ConstView step, Cons
     layer_norm_backward(ctx, {}, {}, x, w, mean, rstd, dy, dsum, dresidual, {}, dw, dbias);
     return dropout(ctx, d, step, dresidual, dx);
   }
-  if (x.dtype == DType::bf16)
-    return in_f32(
-        ctx, [&](auto... v) { layer_norm_backward(ctx, d, step, v...); }, x, w, mean, rstd, dy, dsum, dx, dresidual, dw,
-        dbias);
+  const InF32 in_f32(ctx, x, w, mean, rstd, dy, dsum, dx, dresidual, dw, dbias);
   const int64_t columns = x.shape[-1], rows = mean.elements(), pieces = pieces_of(rows);
   dispatch_float(x.dtype, [&]<class T>() {
     const T *weight = w.as<T>(), *further = optional<T>(dsum), share = 1 / static_cast<T>(columns);
@@ -146,10 +136,7 @@ void layer_norm_backward(CpuContext& ctx, const Dropout& d, ConstView step, Cons
 void batch_norm_forward(CpuContext& ctx, const BatchNorm& p, const Unary& f, bool training, ConstView x,
                         ConstView residual, ConstView w, ConstView bias, View y, View mean, View rstd,
                         View running_mean, View running_var) {
-  if (x.dtype == DType::bf16)
-    return in_f32(
-        ctx, [&](auto... v) { batch_norm_forward(ctx, p, f, training, v...); }, x, residual, w, bias, y, mean, rstd,
-        running_mean, running_var);
+  const InF32 in_f32(ctx, x, residual, w, bias, y, mean, rstd, running_mean, running_var);
   const int64_t channels = x.shape[-1], rows = x.elements() / channels;
   dispatch_float(x.dtype, [&]<class T>() {
     Scratch moments(ctx, static_cast<size_t>(2 * channels) * sizeof(double));
@@ -170,15 +157,13 @@ void batch_norm_forward(CpuContext& ctx, const BatchNorm& p, const Unary& f, boo
     }
     const T *residuals = optional<T>(residual), *shift = bias.as<T>();
     const bool relu = f.op == Unary::relu;
-    parallel_for(rows, row_grain(channels), [&](int64_t begin, int64_t end) {
-      for (int64_t r = begin; r < end; ++r) {
-        const T *in = x.as<T>() + r * channels, *add = residuals ? residuals + r * channels : nullptr;
-        T* out = y.as<T>() + r * channels;
+    parallel_rows(rows, channels, [&](int64_t r) {
+      const T *in = x.as<T>() + r * channels, *add = residuals ? residuals + r * channels : nullptr;
+      T* out = y.as<T>() + r * channels;
 #pragma omp simd
-        for (int64_t c = 0; c < channels; ++c) {
-          const T value = (in[c] - m[c]) * scale[c] + shift[c] + (add ? add[c] : T(0));
-          out[c] = relu && value < 0 ? T(0) : value;
-        }
+      for (int64_t c = 0; c < channels; ++c) {
+        const T value = (in[c] - m[c]) * scale[c] + shift[c] + (add ? add[c] : T(0));
+        out[c] = relu && value < 0 ? T(0) : value;
       }
     });
   });
@@ -186,10 +171,7 @@ void batch_norm_forward(CpuContext& ctx, const BatchNorm& p, const Unary& f, boo
 
 void batch_norm_backward(CpuContext& ctx, bool training, ConstView x, ConstView y, ConstView w, ConstView bias,
                          ConstView mean, ConstView rstd, ConstView dy, View dx, View dresidual, View dw, View dbias) {
-  if (x.dtype == DType::bf16)
-    return in_f32(
-        ctx, [&](auto... v) { batch_norm_backward(ctx, training, v...); }, x, y, w, bias, mean, rstd, dy, dx, dresidual,
-        dw, dbias);
+  const InF32 in_f32(ctx, x, y, w, bias, mean, rstd, dy, dx, dresidual, dw, dbias);
   const int64_t channels = x.shape[-1], rows = x.elements() / channels, pieces = pieces_of(rows);
   dispatch_float(x.dtype, [&]<class T>() {
     const T *in = x.as<T>(), *result = optional<T>(y), *m = mean.as<T>(), *s = rstd.as<T>();
@@ -222,14 +204,13 @@ void batch_norm_backward(CpuContext& ctx, bool training, ConstView x, ConstView 
     // dx = w rstd (dy - mean(dy) - normalised mean(dy normalised)); constant statistics have no part in it.
     const T share = training ? 1 / static_cast<T>(rows) : T(0);
     const T *g = sums, *gx = sums + channels, *weight = w.as<T>(), *upstream = result ? before : dy.as<T>();
-    parallel_for(rows, row_grain(channels), [&](int64_t begin, int64_t end) {
-      for (int64_t r = begin; r < end; ++r)
+    parallel_rows(rows, channels, [&](int64_t r) {
 #pragma omp simd
-        for (int64_t c = 0; c < channels; ++c) {
-          const int64_t i = r * channels + c;
-          const T normalised = (in[i] - m[c]) * s[c];
-          out[i] = weight[c] * s[c] * (upstream[i] - share * g[c] - normalised * (share * gx[c]));
-        }
+      for (int64_t c = 0; c < channels; ++c) {
+        const int64_t i = r * channels + c;
+        const T normalised = (in[i] - m[c]) * s[c];
+        out[i] = weight[c] * s[c] * (upstream[i] - share * g[c] - normalised * (share * gx[c]));
+      }
     });
   });
 }

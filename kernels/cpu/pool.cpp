@@ -84,13 +84,11 @@ void max_pool_forward(CpuContext& ctx, const Pool3d& p, ConstView x, View y, Vie
 void max_pool_backward(CpuContext& ctx, const Pool3d& p, ConstView dy, ConstView argmax, View dx) {
   const InF32 in_f32(ctx, dy, argmax, dx);
   const PoolWindows z(p, dx.shape, dy.shape);
-  const uint8_t* where = argmax.as<uint8_t>();
   dispatch_float(dy.dtype, [&]<class T>() {
-    const T* upstream = dy.as<T>();
     sum_over_windows<T>(z, dx, [&](T* sum, const PoolPlace& element, const PoolPlace& window) {
       const auto here = static_cast<Position<T>>(z.position(element, window));
-      const T* from = upstream + z.y_offset(window);
-      const uint8_t* at = where + z.y_offset(window);
+      const T* from = dy.as<T>() + z.y_offset(window);
+      const uint8_t* at = argmax.as<uint8_t>() + z.y_offset(window);
 #pragma omp simd
       for (int64_t c = 0; c < z.c; ++c) {
         const T value = from[c];
@@ -123,10 +121,8 @@ void average_pool_backward(CpuContext& ctx, const Pool3d& p, ConstView dy, View 
   const InF32 in_f32(ctx, dy, dx);
   const PoolWindows z(p, dx.shape, dy.shape);
   dispatch_float(dy.dtype, [&]<class T>() {
-    const T* upstream = dy.as<T>();
     sum_over_windows<T>(z, dx, [&](T* sum, const PoolPlace&, const PoolPlace& window) {
-      const T* from = upstream + z.y_offset(window);
-      const T divisor = static_cast<T>(z.divisor(window));
+      const T *from = dy.as<T>() + z.y_offset(window), divisor = static_cast<T>(z.divisor(window));
 #pragma omp simd
       for (int64_t c = 0; c < z.c; ++c) sum[c] += from[c] / divisor;
     });

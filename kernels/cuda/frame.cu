@@ -1,6 +1,6 @@
-// Pixels to numbers. Traffic: normalize_frames 5 / 3 bytes per value (f32 / bf16); warp_frames the source pixels that
-// are seen, once (their neighbours come from the cache), and 4 K / 2 K bytes per output pixel: 3 + 16 for RGB to 8
-// channels of bf16. Bound by memory.
+// Pixels to numbers. Traffic: normalize_frames 5 / 3 bytes per value (f32 / bf16); warp_frames the samples that are
+// seen, once (their neighbours come from the cache), and 4 K / 2 K / K bytes per output pixel (f32 / bf16 / u8): 1.5 to
+// 3 and 16 for 8 channels of bf16. Bound by memory.
 #include "kernels/frame.h"
 
 #include "kernels/cuda/rows.cuh"
@@ -52,37 +52,49 @@ __global__ void normalize_kernel(int64_t count, int channels, const __grid_const
 
 __device__ inline float between(float a, float b, float weight) { return fmaf(weight, b - a, a); }
 
-struct WarpSizes {
-  int height, width, channels;  // of x
-  int rows, columns, padded;    // of y
-};
-
-// A thread per output pixel; blockIdx.y counts frames.
+// A thread per output pixel; blockIdx.y counts pictures.
 template <bool kAligned, class T>
-__global__ void warp_kernel(int64_t frames, WarpSizes z, const __grid_constant__ Channels p, const uint8_t* x,
-                            const float* matrices, T* y) {
+__global__ void warp_kernel(int64_t count, int rows, int columns, int channels, const __grid_constant__ Channels f,
+                            const uint8_t* pixels, const Picture* pictures, T* y) {
   constexpr int kCount = kLanes<T>;
   const int pixel = static_cast<int>(blockIdx.x * kThreads + threadIdx.x);
-  if (pixel >= z.rows * z.columns) return;
-  const float right = static_cast<float>(pixel % z.columns) + 0.5f, down = static_cast<float>(pixel / z.columns) + 0.5f;
-  for (int64_t frame = blockIdx.y; frame < frames; frame += gridDim.y) {
-    const float* m = matrices + 6 * frame;
-    const BilinearSample u(fmaf(m[0], right, fmaf(m[1], down, m[2])), z.width);
-    const BilinearSample v(fmaf(m[3], right, fmaf(m[4], down, m[5])), z.height);
-    const uint8_t* const above = x + (frame * z.height + v.first) * z.width * z.channels;
-    const uint8_t* const below = x + (frame * z.height + v.second) * z.width * z.channels;
-    const int left = u.first * z.channels, other = u.second * z.channels;
-    T* const out = y + (frame * z.rows * z.columns + pixel) * z.padded;
-    for (int c = 0; c < z.padded; c += kCount) {
+  if (pixel >= rows * columns) return;
+  const int q = pixel % columns, p = pixel / columns;
+  const float from_left = static_cast<float>(q) + 0.5f, from_top = static_cast<float>(p) + 0.5f;
+  for (int64_t n = blockIdx.y; n < count; n += gridDim.y) {
+    const Picture& picture = pictures[n];
+    float samples[3];
+    bool inside = true;
+#pragma unroll
+    for (int k = 0; k < 3; ++k) {
+      const Picture::Grid& g = picture.grid[k > 0];
+      const float u = fmaf(g.m[0][0], from_left, fmaf(g.m[0][1], from_top, g.m[0][2]));
+      const float v = fmaf(g.m[1][0], from_left, fmaf(g.m[1][1], from_top, g.m[1][2]));
+      if (k == 0) inside = u >= 0 && u < static_cast<float>(g.width) && v >= 0 && v < static_cast<float>(g.height);
+      const BilinearSample x(u, g.width), row(v, g.height);
+      const auto at = [&](int h, int w) {
+        const uint8_t* const sample = pixels + picture.plane[k] + h * g.stride + w * g.step;
+        return static_cast<float>(picture.wide ? sample[0] | sample[1] << 8 : sample[0]);
+      };
+      const float top = between(at(row.first, x.first), at(row.first, x.second), x.weight);
+      const float bottom = between(at(row.second, x.first), at(row.second, x.second), x.weight);
+      samples[k] = between(top, bottom, row.weight);
+    }
+    const auto& [left, top, right, bottom] = picture.erased;
+    const bool filled = (picture.fill_border && !inside) || (q >= left && q < right && p >= top && p < bottom);
+    T* const out = y + (n * rows * columns + pixel) * channels;
+    for (int c = 0; c < channels; c += kCount) {
       float values[kCount] = {};
 #pragma unroll
-      for (int i = 0; i < kCount; ++i) {
-        if (c + i >= z.channels) continue;
-        const float top = between(above[left + c + i], above[other + c + i], u.weight);
-        const float bottom = between(below[left + c + i], below[other + c + i], u.weight);
-        values[i] = fmaf(p.at[c + i].scale, between(top, bottom, v.weight), p.at[c + i].shift);
+      for (int i = 0; i < 3; ++i) {
+        if (c > 0) continue;
+        const float* const m = picture.colour[i];
+        const float seen = fmaf(m[0], samples[0], fmaf(m[1], samples[1], fmaf(m[2], samples[2], m[3])));
+        const float limited = fminf(fmaxf(filled ? picture.fill[i] : seen, 0.0f), 255.0f);
+        values[i] = fmaf(f.at[i].scale, limited, f.at[i].shift);
+        if (std::is_same_v<T, uint8_t>) values[i] = fminf(fmaxf(values[i], 0.0f), 255.0f) + 0.5f;
       }
-      RowPacks<T, kAligned>{z.padded}.store(out, c, values);
+      RowPacks<T, kAligned>{channels}.store(out, c, values);
     }
   }
 }
@@ -101,19 +113,20 @@ void normalize_frames(CudaContext& ctx, const NormalizeFrames& p, ConstView x, V
   });
 }
 
-void warp_frames(CudaContext& ctx, const NormalizeFrames& p, ConstView x, ConstView matrix, View y) {
+void warp_frames(CudaContext& ctx, const NormalizeFrames& p, ConstView pixels, ConstView pictures, View y) {
   constexpr int64_t kMostBlocks = 65535;  // of a grid's second axis
-  const auto size = [](int64_t value) { return static_cast<int>(value); };
-  const WarpSizes z{size(x.shape[1]), size(x.shape[2]), size(x.shape[3]),
-                    size(y.shape[1]), size(y.shape[2]), size(y.shape[3])};
-  const int64_t frames = x.shape[0], pixels = y.shape[1] * y.shape[2];
-  ENGINE_CHECK(pixels <= 0x7fffff00, "warp_frames: frames of ", y.shape, " have too many pixels for CUDA");
-  const dim3 grid(blocks_for(pixels, kThreads), static_cast<unsigned>(std::min(frames, kMostBlocks)));
-  dispatch_device_float(y.dtype, [&]<class T>() {
+  const int64_t count = y.shape[0], area = y.shape[1] * y.shape[2];
+  ENGINE_CHECK(area <= 0x7fffff00, "warp_frames: frames of ", y.shape, " have too many pixels for CUDA");
+  const dim3 grid(blocks_for(area, kThreads), static_cast<unsigned>(std::min(count, kMostBlocks)));
+  const auto* described = reinterpret_cast<const Picture*>(pictures.as<uint8_t>());
+  const auto warp = [&]<class T>() {
     dispatch_bool(aligned16(y.shape[3], y), [&]<bool kAligned>() {
-      launch(ctx, "warp_frames", warp_kernel<kAligned, T>, grid, kThreads, 0, frames, z, Channels(p), x, matrix, y);
+      launch(ctx, "warp_frames", warp_kernel<kAligned, T>, grid, kThreads, 0, count, y.shape[1], y.shape[2], y.shape[3],
+             Channels(p), pixels, described, y);
     });
-  });
+  };
+  if (y.dtype == DType::u8) return warp.template operator()<uint8_t>();
+  dispatch_device_float(y.dtype, warp);
 }
 
 }  // namespace engine
