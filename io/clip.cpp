@@ -69,7 +69,7 @@ ClipPlan plan_clip(int64_t frame_count, FrameSize source, const ClipOptions& opt
 }
 
 void read_clip(FrameSource& source, const ClipPlan& plan, std::span<uint8_t> rgb) {
-  source.read_frames(plan.frames, plan.view, rgb);
+  source.view_frames(plan.frames, plan.view, rgb);
 }
 
 }  // namespace engine

@@ -33,10 +33,10 @@ void DecodedClip::read_frames(std::span<const int64_t> indices, FrameSize wanted
   if (wanted == FrameSize{}) wanted = size();
   FrameView view = whole_view(wanted);
   view.rgb_first = true;  // nothing is smoothed
-  read_frames(indices, view, rgb);
+  view_frames(indices, view, rgb);
 }
 
-void DecodedClip::read_frames(std::span<const int64_t> indices, const FrameView& view, std::span<uint8_t> rgb) {
+void DecodedClip::view_frames(std::span<const int64_t> indices, const FrameView& view, std::span<uint8_t> rgb) {
   check_room(path_, indices.size(), view.size, rgb);
   PictureViewer viewer;
   uint8_t* to = rgb.data();

@@ -18,7 +18,7 @@ class DecodedClip final : public FrameSource {
   FrameSize size() const override;
   // Another size than the clip's own is interpolated bilinearly between the centres of pixels.
   void read_frames(std::span<const int64_t> indices, FrameSize size, std::span<uint8_t> rgb) override;
-  void read_frames(std::span<const int64_t> indices, const FrameView& view, std::span<uint8_t> rgb) override;
+  void view_frames(std::span<const int64_t> indices, const FrameView& view, std::span<uint8_t> rgb) override;
 
  private:
   std::string path_;

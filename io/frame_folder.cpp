@@ -108,7 +108,7 @@ void FrameFolder::read_frames(std::span<const int64_t> indices, FrameSize size, 
   read(indices, size == FrameSize{} ? size_ : size, nullptr, rgb);
 }
 
-void FrameFolder::read_frames(std::span<const int64_t> indices, const FrameView& view, std::span<uint8_t> rgb) {
+void FrameFolder::view_frames(std::span<const int64_t> indices, const FrameView& view, std::span<uint8_t> rgb) {
   read(indices, view.size, &view, rgb);
 }
 

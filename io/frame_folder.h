@@ -14,7 +14,7 @@ class FrameFolder final : public FrameSource {
   int64_t frame_count() const override { return std::ssize(files_); }
   FrameSize size() const override { return size_; }  // of the first image; others are scaled to what is asked for
   void read_frames(std::span<const int64_t> indices, FrameSize size, std::span<uint8_t> rgb) override;
-  void read_frames(std::span<const int64_t> indices, const FrameView& view, std::span<uint8_t> rgb) override;
+  void view_frames(std::span<const int64_t> indices, const FrameView& view, std::span<uint8_t> rgb) override;
 
  private:
   // Through `view` where there is one.

@@ -68,7 +68,7 @@ class FrameSource {
   // the source and the first frame that cannot be decoded.
   virtual void read_frames(std::span<const int64_t> indices, FrameSize size, std::span<uint8_t> rgb) = 0;
   // The same, seen through `view`.
-  virtual void read_frames(std::span<const int64_t> indices, const FrameView& view, std::span<uint8_t> rgb) = 0;
+  virtual void view_frames(std::span<const int64_t> indices, const FrameView& view, std::span<uint8_t> rgb) = 0;
 };
 
 // A video file, a decoded clip (io/decoded_clip.h), or a folder of numbered images. Throws kNoInput when it is missing

@@ -269,7 +269,7 @@ void VideoReader::read_frames(std::span<const int64_t> indices, FrameSize size, 
   }
 }
 
-void VideoReader::read_frames(std::span<const int64_t> indices, const FrameView& view, std::span<uint8_t> rgb) {
+void VideoReader::view_frames(std::span<const int64_t> indices, const FrameView& view, std::span<uint8_t> rgb) {
   impl_->view = &view;
   const std::unique_ptr<const FrameView*, void (*)(const FrameView**)> until_done(&impl_->view,
                                                                                   [](auto* seen) { *seen = nullptr; });

@@ -55,7 +55,7 @@ class VideoReader final : public FrameSource {
   int64_t index_at(double seconds) const;
 
   void read_frames(std::span<const int64_t> indices, FrameSize size, std::span<uint8_t> rgb) override;
-  void read_frames(std::span<const int64_t> indices, const FrameView& view, std::span<uint8_t> rgb) override;
+  void view_frames(std::span<const int64_t> indices, const FrameView& view, std::span<uint8_t> rgb) override;
   Frame read_frame(int64_t index, FrameSize size = {});
 
   // Sequential decoding from the first frame: every picture that the decoder gives, in its order. False after the last

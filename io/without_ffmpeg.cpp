@@ -26,14 +26,14 @@ VideoReader::~VideoReader() = default;
 const VideoInfo& VideoReader::info() const { refuse("video"); }
 int64_t VideoReader::frame_count() const { refuse("video"); }
 void VideoReader::read_frames(std::span<const int64_t>, FrameSize, std::span<uint8_t>) { refuse("video"); }
-void VideoReader::read_frames(std::span<const int64_t>, const FrameView&, std::span<uint8_t>) { refuse("video"); }
+void VideoReader::view_frames(std::span<const int64_t>, const FrameView&, std::span<uint8_t>) { refuse("video"); }
 
 av::Track av::scan_file(const std::string& path, const SourceOptions&, bool&) { refuse(escaped(path)); }
 std::array<uint32_t, 2> av::library_versions() { return {}; }
 
 FrameFolder::FrameFolder(const std::string& path, const SourceOptions&) { refuse(escaped(path)); }
 void FrameFolder::read_frames(std::span<const int64_t>, FrameSize, std::span<uint8_t>) { refuse("images"); }
-void FrameFolder::read_frames(std::span<const int64_t>, const FrameView&, std::span<uint8_t>) { refuse("images"); }
+void FrameFolder::view_frames(std::span<const int64_t>, const FrameView&, std::span<uint8_t>) { refuse("images"); }
 
 struct VideoWriter::State {};
 VideoWriter::VideoWriter(std::filesystem::path path, int, int, int, const VideoWriterOptions&) {

@@ -89,7 +89,7 @@ struct BothWays {
     const int64_t first[] = {0};
     seen.resize(source->size().bytes());
     scaled.resize(seen.size());
-    source->read_frames(first, whole_view(source->size()), seen);
+    source->view_frames(first, whole_view(source->size()), seen);
     source->read_frames(first, source->size(), scaled);
     for (size_t i = 0; i < seen.size(); ++i) {
       const double difference = std::abs(seen[i] - scaled[i]);
@@ -304,7 +304,7 @@ TEST_CASE("picture: in two passes, it is what PyTorch's pipelines make of the sa
     view.rgb_first = true;
     view.cut = {at(0), at(1), at(2), at(3)};
     std::vector<uint8_t> rgb(2 * view.size.bytes());
-    source->read_frames(frames, view, rgb);
+    source->view_frames(frames, view, rgb);
     const Tensor expected = file.at("clip" + std::to_string(number));
     REQUIRE(std::ssize(rgb) == expected.elements());
     double largest = 0;

@@ -9,8 +9,7 @@ namespace engine {
 namespace {
 
 // Scale and shift are written out for this many pixels, so that the inner loop vectorises whatever C is.
-constexpr int64_t kPixels = 64;
-constexpr int64_t kLongestRun = kPixels * NormalizeFrames::kMaxChannels;
+constexpr int64_t kPixels = 64, kLongestRun = kPixels * NormalizeFrames::kMaxChannels;
 // Pixels that are warped at once, always as many, so that no loop has a rest: places are limited to their picture.
 constexpr int kRun = 64;
 
