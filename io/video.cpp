@@ -6,6 +6,7 @@
 #include "io/decoder.h"
 #include "io/packet_reader.h"
 #include "io/text.h"
+#include "io/video_info.h"
 
 extern "C" {
 #include <libavcodec/avcodec.h>
@@ -95,6 +96,7 @@ VideoReader::Impl::Impl(const std::string& file, const SourceOptions& limits)
   info.stamped = list().ordered;
   info.fps = plausible_fps(stream);
   if (!list().ordered) order_by_decoding();
+  av::describe(reader.demuxer().stream(), list(), info);  // decoding may have opened the file again
   if (list().times.size() > 1 && list().times.back() > 0)
     info.fps = static_cast<double>(list().times.size() - 1) / list().times.back();
 }
@@ -273,6 +275,8 @@ bool VideoReader::next(Frame& frame, FrameSize size) {
   frame.time = frame.index < 0 ? 0 : times()[static_cast<size_t>(frame.index)];
   frame.size = impl_->resolve(size);
   frame.rgb.resize(frame.size.bytes());
+  frame.damaged = !is_sound(*impl_->picture);
+  av::describe(*impl_->picture, impl_->info);
   impl_->converter.convert(*impl_->picture, impl_->orientation, frame.size, frame.rgb.data());
   return true;
 }
