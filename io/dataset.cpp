@@ -9,8 +9,10 @@
 #include <unordered_map>
 
 #include "engine/random.h"
+#include "io/known_splits.h"
 #include "io/list_dataset.h"
 #include "io/list_file.h"
+#include "io/stratify.h"
 #include "io/text.h"
 
 namespace engine {
@@ -70,7 +72,8 @@ std::string place_of(const Dataset& dataset, const Sample& sample) {
 
 // ---- a folder per class ----
 
-void add_class_folder(Dataset& dataset, const fs::path& root, const std::string& name, int64_t label) {
+void add_class_folder(Dataset& dataset, const fs::path& root, const std::string& name, int64_t label,
+                      std::vector<std::string>* problems) {
   const size_t before = dataset.samples.size();
   for (const std::string& child : names_in(root / name)) {
     const fs::path path = root / name / child;
@@ -80,14 +83,18 @@ void add_class_folder(Dataset& dataset, const fs::path& root, const std::string&
       refuse(concat(escaped(path.string()), ": a folder in a class folder must hold PNG or JPEG frames of one clip"));
     if (folder || is_video_name(child)) dataset.samples.push_back({path.string(), label, shown, 0});
   }
-  if (dataset.samples.size() == before)
-    refuse(concat(escaped((root / name).string()),
-                  ": no clip in this class folder; videos with a usual ending (.mp4, .mkv, .avi, .webm, .mov, ...) or "
-                  "folders of images are expected"));
+  if (dataset.samples.size() > before) return;
+  const std::string why =
+      concat(escaped((root / name).string()),
+             ": no clip in this class folder; videos with a usual ending (.mp4, .mkv, .avi, .webm, .mov, ...) or "
+             "folders of images are expected");
+  if (!problems) refuse(why);
+  problems->push_back(why);
 }
 
 // `classes` are those of train for its other parts, empty for train itself.
-Dataset read_class_folders(const fs::path& root, const std::vector<std::string>& classes) {
+Dataset read_class_folders(const fs::path& root, const std::vector<std::string>& classes,
+                           std::vector<std::string>* problems) {
   Dataset dataset{{}, classes, root.string()};
   const std::vector<std::string> folders = folders_in(root);
   if (folders.empty())
@@ -95,9 +102,13 @@ Dataset read_class_folders(const fs::path& root, const std::vector<std::string>&
   if (classes.empty()) dataset.classes = folders;
   for (const std::string& name : folders) {
     const auto found = std::ranges::find(dataset.classes, name);
-    if (found == dataset.classes.end())
-      refuse(concat(escaped((root / name).string()), ": there is no such class in train"));
-    add_class_folder(dataset, root, name, found - dataset.classes.begin());
+    if (found == dataset.classes.end()) {
+      const std::string why = concat(escaped((root / name).string()), ": there is no such class in train");
+      if (!problems) refuse(why);
+      problems->push_back(why);
+      continue;
+    }
+    add_class_folder(dataset, root, name, found - dataset.classes.begin(), problems);
   }
   return dataset;
 }
@@ -118,22 +129,22 @@ bool has_part_folders(const fs::path& root) {
   return is_folder(root / "train") && std::ranges::all_of(folders_in(root), is_part);
 }
 
-Splits open_folders(const fs::path& root) {
+Splits open_folders(const fs::path& root, std::vector<std::string>* problems) {
   Splits splits;
   if (!has_part_folders(root)) {
-    splits.train = read_class_folders(root, {});
+    splits.train = read_class_folders(root, {}, problems);
     splits.how = "one folder per class";
     return splits;
   }
-  splits.train = read_class_folders(root / "train", {});
+  splits.train = read_class_folders(root / "train", {}, problems);
   splits.how = "folders train";
   splits.val.classes = splits.test.classes = splits.train.classes;
   if (const auto folder = validation_folder(root)) {
-    splits.val = read_class_folders(*folder, splits.train.classes);
+    splits.val = read_class_folders(*folder, splits.train.classes, problems);
     splits.how += ", " + folder->filename().string();
   }
   if (is_folder(root / "test")) {
-    splits.test = read_class_folders(root / "test", splits.train.classes);
+    splits.test = read_class_folders(root / "test", splits.train.classes, problems);
     splits.how += ", test";
   }
   return splits;
@@ -146,12 +157,12 @@ Splits open_lists(const SplitOptions& lists) {
   if (!lists.classes_file.empty()) classes = read_classes(lists.classes_file);
   const auto name_of = [](const std::string& file) { return escaped(fs::path(file).filename().string()); };
   Splits splits;
-  splits.train = read_list_dataset(lists.train_list, lists.head, classes);
+  splits.train = read_list_dataset(lists.train_list, lists.head, classes, lists.problems);
   splits.how = "lists " + name_of(lists.train_list);
   splits.val = splits.test = {{}, classes, {}, lists.head};
   for (auto [file, part] : {std::pair(&lists.val_list, &splits.val), std::pair(&lists.test_list, &splits.test)}) {
     if (file->empty()) continue;
-    *part = read_list_dataset(*file, lists.head, classes);
+    *part = read_list_dataset(*file, lists.head, classes, lists.problems);
     splits.how += ", " + name_of(*file);
   }
   return splits;
@@ -204,7 +215,9 @@ void check_distinct(const Parts& parts) {
     for (const Sample& sample : part->samples) {
       std::error_code error;
       const fs::path real = fs::weakly_canonical(sample.path, error);
-      const auto [found, fresh] = seen.emplace(error ? sample.path : real.string(), std::pair(part, &sample));
+      std::string clip = error ? sample.path : real.string();
+      if (sample.begin > 0 || sample.end > 0) clip += concat("#t=", sample.begin, ",", sample.end);
+      const auto [found, fresh] = seen.emplace(clip, std::pair(part, &sample));
       if (fresh) continue;
       const auto& [other_part, other] = found->second;
       refuse(concat(place_of(*part, sample), ": the same clip as ", place_of(*other_part, *other),
@@ -230,7 +243,7 @@ void check_classes(const Dataset& train) {
 
 // Moves a share of every class from train to val, or of all clips where they do not have one class each: the nearest
 // whole number, at least 1 where there are 2 clips or more.
-void split_validation(Splits& splits, const SplitOptions& options) {
+std::set<size_t> draw_validation(const Splits& splits, const SplitOptions& options) {
   std::vector<std::vector<size_t>> members(splits.train.classes.size());
   for (size_t i = 0; i < splits.train.samples.size(); ++i)
     members[static_cast<size_t>(splits.train.samples[i].label)].push_back(i);
@@ -244,6 +257,22 @@ void split_validation(Splits& splits, const SplitOptions& options) {
     for (int64_t i = 0; i < std::clamp<int64_t>(share, 1, count - 1); ++i)
       chosen.insert(members[label][static_cast<size_t>(order[static_cast<size_t>(i)])]);
   }
+  return chosen;
+}
+
+// The same where clips belong to groups, which stay together.
+std::set<size_t> draw_groups(const Splits& splits, const SplitOptions& options) {
+  const std::array fractions = {1 - options.val_fraction, options.val_fraction};
+  const std::vector<size_t> parts = stratify(splits.train, fractions, options.seed);
+  std::set<size_t> chosen;
+  for (size_t i = 0; i < parts.size(); ++i)
+    if (parts[i] == 1) chosen.insert(i);
+  return chosen;
+}
+
+void split_validation(Splits& splits, const SplitOptions& options) {
+  const bool grouped = std::ranges::any_of(splits.train.samples, [](const Sample& s) { return !s.group.empty(); });
+  const std::set<size_t> chosen = grouped ? draw_groups(splits, options) : draw_validation(splits, options);
   splits.val = {{}, splits.train.classes, splits.train.source, splits.train.head};
   std::vector<Sample> rest;
   for (size_t i = 0; i < splits.train.samples.size(); ++i)
@@ -253,7 +282,38 @@ void split_validation(Splits& splits, const SplitOptions& options) {
       concat("; no validation part, so ", splits.val.samples.size(), " of ",
              splits.val.samples.size() + splits.train.samples.size(), " training clips were set aside for it, ",
              std::lround(options.val_fraction * 100), "%", options.head == Head::classification ? " of each class" : "",
-             ", drawn with seed ", options.seed);
+             ", drawn with seed ", options.seed, grouped ? " and no group in both" : "");
+}
+
+Splits read_splits(const std::string& path, const SplitOptions& options) {
+  if (auto known = open_known_splits(path, options)) return std::move(*known);
+  if (options.split_number != 0)
+    refuse(concat("--split-number ", options.split_number, ": ", escaped(path), " does not come with several splits"),
+           exit_code::kUsage);
+  const SplitOptions lists = find_lists(path, options);
+  if (lists.train_list.empty() && !(lists.val_list + lists.test_list + lists.classes_file).empty())
+    refuse(concat(escaped(path), ": lists for other parts were given, but none to train on"), exit_code::kUsage);
+  if (lists.train_list.empty() && options.head != Head::classification)
+    refuse(
+        concat(escaped(path), ": folders tell one class of each clip; --head ",
+               options.head == Head::regression ? "regression needs a list with numbers (lines such as clip.mp4 1.25)"
+                                                : "multilabel needs a list with labels (lines such as clip.mp4 a,b)"),
+        exit_code::kUsage);
+  return lists.train_list.empty() ? open_folders(path, options.problems) : open_lists(lists);
+}
+
+void collect_clips(const fs::path& folder, int depth, std::vector<std::string>& clips) {
+  constexpr int kDeepest = 16;  // links may go round in a circle
+  for (const std::string& name : names_in(folder)) {
+    const fs::path path = folder / name;
+    if (!is_folder(path)) {
+      if (is_video_name(name)) clips.push_back(path.string());
+    } else if (holds_images(path)) {
+      clips.push_back(path.string());
+    } else if (depth < kDeepest) {
+      collect_clips(path, depth + 1, clips);
+    }
+  }
 }
 
 }  // namespace
@@ -266,22 +326,23 @@ bool is_image_name(const std::string& name) {
   return !name.starts_with('.') && std::ranges::find(kImageEndings, ending_of(name)) != std::end(kImageEndings);
 }
 
+std::vector<std::string> find_clips(const std::string& folder) {
+  std::vector<std::string> clips;
+  collect_clips(folder, 0, clips);
+  return clips;
+}
+
 Splits open_splits(const std::string& path, const SplitOptions& options) {
   if (!(options.val_fraction >= 0 && options.val_fraction < 1))
     refuse(concat("the validation fraction is ", options.val_fraction, "; it must be from 0 to below 1"),
            exit_code::kUsage);
   if (!is_folder(path) && !is_file(path))
     refuse(concat(escaped(path), ": no such folder or list"), exit_code::kNoInput);
-  const SplitOptions lists = find_lists(path, options);
-  if (lists.train_list.empty() && !(lists.val_list + lists.test_list + lists.classes_file).empty())
-    refuse(concat(escaped(path), ": lists for other parts were given, but none to train on"), exit_code::kUsage);
-  if (lists.train_list.empty() && options.head != Head::classification)
-    refuse(
-        concat(escaped(path), ": folders tell one class of each clip; --head ",
-               options.head == Head::regression ? "regression needs a list with numbers (lines such as clip.mp4 1.25)"
-                                                : "multilabel needs a list with labels (lines such as clip.mp4 a,b)"),
-        exit_code::kUsage);
-  Splits splits = lists.train_list.empty() ? open_folders(path) : open_lists(lists);
+  Splits splits = read_splits(path, options);
+  for (Dataset* part : {&splits.train, &splits.val, &splits.test})
+    for (Sample& sample : part->samples)
+      if (sample.group.empty()) sample.group = group_in_name(sample.path);
+  if (options.problems) return splits;
   const Parts parts = {&splits.train, &splits.val, &splits.test};
   check_classes(splits.train);
   check_present(parts);

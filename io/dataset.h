@@ -21,6 +21,9 @@ struct Sample {
   int line = 0;       // of the list; 0 otherwise
   // In the order of Dataset::classes. regression: the numbers; multilabel: 1 for a label that the clip has, else 0.
   std::vector<double> targets{};
+  double begin = 0,
+         end = 0;       // the part of the video that is the clip, in seconds from its first frame; end 0: the rest
+  std::string group{};  // who or what it shows; clips of one group belong in one part. Empty: not known
 };
 
 struct Dataset {
@@ -41,6 +44,10 @@ struct SplitOptions {
   Head head = Head::classification;
   // Instead of what is found at the path; paths in a list are relative to the folder of the list.
   std::string train_list = {}, val_list = {}, test_list = {}, classes_file = {};
+  int split_number = 0;  // of data sets that come with several (io/known_splits.h); 0: the first
+  // Where given, lines and folders that cannot be used are left out and told here, one sentence each; clips are not
+  // looked for, not compared, and no validation part is split off. For who wants to know all that is wrong.
+  std::vector<std::string>* problems = nullptr;
 };
 
 // True for names that end as those of video files do, or of decoded clips (io/decoded_clip.h).
@@ -49,14 +56,20 @@ bool is_video_name(const std::string& name);
 // True for names that end as PNG or JPEG images do, and do not start with a dot.
 bool is_image_name(const std::string& name);
 
+// The paths of the videos and folders of images below a folder, sorted; hidden ones are left out. Throws kNoInput when
+// a folder cannot be read.
+std::vector<std::string> find_clips(const std::string& folder);
+
 // `path` may be
+//   a well-known data set with its own split files (io/known_splits.h);
 //   a folder with a folder per class, holding videos or folders of images;
 //   a folder with such folders under train/ and val/ (or valid/, validation/) or test/;
 //   a folder with train.txt and, if wanted, val.txt, test.txt, classes.txt;
 //   a list. Lines are `path label` (see list_file.h, and Head); classes.txt holds the names of classes, labels or
 //   targets.
 // Classes of folders are sorted by name. Without a validation part a seeded share of every class (other heads: of all
-// clips) is taken from train, never from test; every class keeps at least one clip in train. Hidden files are left out,
+// clips) is taken from train, never from test; every class keeps at least one clip in train, and where groups are known
+// (names such as UCF101's v_Diving_g01_c03 tell them) no group is in both parts. Hidden files are left out,
 // and in class folders files whose names do not end as those of videos do.
 // Throws kNoInput when `path` or clips are missing (how many, and the first), kData when the data cannot be used: fewer
 // than two classes, a class name that is not UTF-8, a label out of range, a clip listed twice or in two parts; kUsage

@@ -122,11 +122,32 @@ std::vector<double> numbers_of(const Place& place, const std::string& text, size
   return targets;
 }
 
+// What a path in a list leads to: the path, and the part of it.
+void find_clip(const fs::path& folder, const std::string& written, Sample& sample) {
+  sample.path = (folder / written).string();
+  std::error_code error;
+  if (fs::exists(sample.path, error)) return;
+  if (const size_t mark = sample.path.rfind("#t="); mark != sample.path.npos) {
+    const std::string part = sample.path.substr(mark + 3);
+    const size_t comma = std::min(part.find(','), part.size());
+    const std::optional<double> begin = comma == 0 ? 0.0 : parse<double>(part.substr(0, comma));
+    const std::optional<double> end = comma == part.size() ? 0.0 : parse<double>(part.substr(comma + 1));
+    if (!begin || !end || !(*begin >= 0) || !(*end == 0 || *end > *begin) || !std::isfinite(*begin + *end)) return;
+    sample.begin = *begin;
+    sample.end = *end;
+    sample.path.resize(mark);
+  } else if (const size_t blank = sample.path.find_last_of(" \t,"); blank != sample.path.npos) {
+    const std::string before = sample.path.substr(0, blank);
+    if (parse<int64_t>(sample.path.substr(blank + 1)) && fs::is_directory(before, error)) sample.path = before;
+  }
+}
+
 }  // namespace
 
-Dataset read_list_dataset(const std::string& file, Head head, std::vector<std::string>& names) {
+Dataset read_list_dataset(const std::string& file, Head head, std::vector<std::string>& names,
+                          std::vector<std::string>* problems) {
   const std::vector<ListEntry> entries =
-      read_list(file, head == Head::classification ? LabelColumn::one : LabelColumn::several);
+      read_list(file, head == Head::classification ? LabelColumn::one : LabelColumn::several, problems);
   if (entries.empty()) throw Error(concat(escaped(file), ": no clip in this list"), exit_code::kData);
   if (names.empty())
     names = head == Head::regression ? target_names(file, entries.front()) : classes_in(file, entries, head);
@@ -134,10 +155,17 @@ Dataset read_list_dataset(const std::string& file, Head head, std::vector<std::s
   const fs::path folder = fs::path(file).parent_path();
   for (const ListEntry& entry : entries) {
     const Place place{file, entry.line};
-    Sample sample{(folder / entry.path).string(), 0, escaped(entry.path), entry.line};
-    if (head == Head::classification) sample.label = class_of(place, entry.label, names);
-    if (head == Head::regression) sample.targets = numbers_of(place, entry.label, names.size());
-    if (head == Head::multilabel) sample.targets = labels_of(place, entry.label, names);
+    Sample sample{"", 0, escaped(entry.path), entry.line};
+    find_clip(folder, entry.path, sample);
+    try {
+      if (head == Head::classification) sample.label = class_of(place, entry.label, names);
+      if (head == Head::regression) sample.targets = numbers_of(place, entry.label, names.size());
+      if (head == Head::multilabel) sample.targets = labels_of(place, entry.label, names);
+    } catch (const Error& error) {
+      if (!problems) throw;
+      problems->push_back(error.what());
+      continue;
+    }
     dataset.samples.push_back(std::move(sample));
   }
   return dataset;

@@ -133,8 +133,10 @@ void Scan::describe() {
   facts.level = p.level;
   facts.width = p.width;
   facts.height = p.height;
-  facts.aspect_num = p.sample_aspect_ratio.num;
-  facts.aspect_den = p.sample_aspect_ratio.den;
+  const AVRational aspect = stream.sample_aspect_ratio.num > 0 ? stream.sample_aspect_ratio : p.sample_aspect_ratio;
+  facts.aspect_num = aspect.num;
+  facts.aspect_den = aspect.den;
+  facts.stated_frames = stream.nb_frames;
   facts.field_order = p.field_order;
   facts.color_range = p.color_range;
   facts.color_primaries = p.color_primaries;
@@ -274,7 +276,10 @@ void Scan::set_times(std::vector<int64_t> stamps) {
     shortest = std::min(shortest, stamps[i] - stamps[i - 1]);
     longest = std::max(longest, stamps[i] - stamps[i - 1]);
   }
-  if (longest > shortest + 1) facts.flags |= TrackFacts::kVariableRate;
+  constexpr double kRounding = 0.002;  // seconds; of a clock of milliseconds
+  const double allowed =
+      1.5 * static_cast<double>(shortest) + kRounding * facts.time_base_den / std::max(facts.time_base_num, 1);
+  if (stamps.size() > 2 && static_cast<double>(longest) > allowed) facts.flags |= TrackFacts::kVariableRate;
   facts.tick_step = stamps.size() < 2 ? 1 : shortest == longest ? shortest : 0;
   if (facts.tick_step == 0) parts_.ticks = std::move(stamps);
 }

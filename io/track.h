@@ -53,11 +53,12 @@ struct TrackFacts {
   static constexpr uint32_t kOrdered = 1;       // time stamps order the frames; otherwise the order of decoding does
   static constexpr uint32_t kStamped = 2;       // time stamps tell when frames are shown; otherwise nominal_fps
   static constexpr uint32_t kDirect = 4;        // the bytes of all packets were found in the file, and nothing beside
-  static constexpr uint32_t kVariableRate = 8;  // steps between frames differ by more than rounding
+  static constexpr uint32_t kVariableRate = 8;  // the longest step between frames is over half as long again as the shortest
   static constexpr uint32_t kOpenGop = 16;      // pictures after a key packet are shown before it
   static constexpr uint32_t kTranspose = 32, kFlipX = 64, kFlipY = 128;  // Orientation
 
   int64_t frames = 0;
+  int64_t stated_frames = 0;  // what the header promises; 0 where it does not
   int64_t tick_step = 1;  // frame i is shown i * tick_step ticks after the first; 0: the table of ticks tells
   int64_t bit_rate = 0;
   double nominal_fps = 0;
@@ -72,7 +73,7 @@ struct TrackFacts {
   int32_t color_range = 0, color_primaries = 0, color_trc = 0, color_space = 0, chroma_location = 0, video_delay = 0;
   uint32_t container_bytes = 0, codec_bytes = 0, format_bytes = 0, extradata_bytes = 0;
 };
-static_assert(sizeof(TrackFacts) == 32 + 28 * 4 && sizeof(TrackFacts) % 8 == 0);
+static_assert(sizeof(TrackFacts) == 40 + 28 * 4 && sizeof(TrackFacts) % 8 == 0);
 
 // What a Track is made from.
 struct TrackParts {

@@ -9,6 +9,7 @@
 #include "io/scan.h"
 #include "io/text.h"
 #include "io/video_index.h"
+#include "io/video_info.h"
 
 extern "C" {
 #include <libavcodec/avcodec.h>
@@ -106,6 +107,7 @@ void VideoReader::Impl::describe() {
   parameters = track.codec_parameters();
   orientation = track.orientation();
   info = track.info();
+  av::describe(track, info);
 }
 
 // Sends one more packet.
@@ -293,6 +295,8 @@ bool VideoReader::next(Frame& frame, FrameSize size) {
   frame.time = frame.index < 0 ? 0 : impl_->track.time_of(frame.index);
   frame.size = impl_->resolve(size);
   frame.rgb.resize(frame.size.bytes());
+  frame.damaged = !is_sound(*impl_->picture);
+  av::describe(*impl_->picture, impl_->info);
   impl_->converter.convert(*impl_->picture, impl_->orientation, frame.size, frame.rgb.data());
   return true;
 }

@@ -21,6 +21,17 @@ struct VideoInfo {
   bool stamped = true;    // time stamps order the frames; otherwise the order of decoding does
   std::string codec;      // for example "h264"
   std::string container;  // FFmpeg's name, for example "matroska,webm"
+  // Of the pictures as they are stored: what the header says, and after next() what the decoded picture does.
+  std::string pixel_format;  // FFmpeg's name, for example "yuv420p"; empty where the header does not say
+  std::string matrix;        // "bt601", "bt709", "rgb", "unstated", or FFmpeg's name for others
+  std::string range;         // "limited", "full" or "unstated"
+  bool interlaced = false;
+  double pixel_aspect = 1;     // width over height of a pixel
+  bool variable_rate = false;  // the longest step between frames is over half as long again as the shortest
+  int64_t packets = 0;         // stored pictures, whether they are shown or not
+  int64_t gop_max = 0;         // packets from one that decoding may start at to the next
+  double gop_mean = 0;
+  int64_t stated_frames = 0;  // what the header promises; 0 where it does not
 };
 
 struct Frame {
@@ -28,6 +39,7 @@ struct Frame {
   double time = 0;     // seconds from the first frame
   FrameSize size;
   std::vector<uint8_t> rgb;  // (height, width, 3), row-major
+  bool damaged = false;      // the decoder reports errors in it; told by next()
 };
 
 // Reads the first video stream that is not a cover picture. Opening scans all packets without decoding, or takes what

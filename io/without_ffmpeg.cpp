@@ -1,5 +1,6 @@
 // What takes the place of the files that use FFmpeg in a build with ENGINE_VIDEO=OFF.
 #include "io/frame_folder.h"
+#include "io/image_writer.h"
 #include "io/scan.h"
 #include "io/text.h"
 #include "io/video.h"
@@ -25,6 +26,8 @@ VideoReader::VideoReader(const std::string& path, const VideoIndex&, const Sourc
 VideoReader::~VideoReader() = default;
 const VideoInfo& VideoReader::info() const { refuse("video"); }
 int64_t VideoReader::frame_count() const { refuse("video"); }
+const std::vector<double>& VideoReader::times() const { refuse("video"); }
+int64_t VideoReader::index_at(double) const { refuse("video"); }
 void VideoReader::read_frames(std::span<const int64_t>, FrameSize, std::span<uint8_t>) { refuse("video"); }
 void VideoReader::view_frames(std::span<const int64_t>, const FrameView&, std::span<uint8_t>) { refuse("video"); }
 
@@ -34,6 +37,8 @@ std::array<uint32_t, 2> av::library_versions() { return {}; }
 FrameFolder::FrameFolder(const std::string& path, const SourceOptions&) { refuse(escaped(path)); }
 void FrameFolder::read_frames(std::span<const int64_t>, FrameSize, std::span<uint8_t>) { refuse("images"); }
 void FrameFolder::view_frames(std::span<const int64_t>, const FrameView&, std::span<uint8_t>) { refuse("images"); }
+
+void write_image(const std::string& path, std::span<const uint8_t>, FrameSize) { refuse(escaped(path)); }
 
 struct VideoWriter::State {};
 VideoWriter::VideoWriter(std::filesystem::path path, int, int, int, const VideoWriterOptions&) {

@@ -28,7 +28,8 @@ SplitOptions split_options(const TrainOptions& options) {
           .train_list = options.train_list,
           .val_list = options.val_list,
           .test_list = options.test_list,
-          .classes_file = options.classes_file};
+          .classes_file = options.classes_file,
+          .split_number = static_cast<int>(options.split_number)};
 }
 
 Preprocessing preprocessing(const TrainOptions& options) {

@@ -83,6 +83,9 @@ void declare_data(OptionTable& table, TrainOptions& o) {
                 "Part of the training clips to validate on where DATA has no "
                 "validation part"},
                o.val_fraction, {.low = 0, .high = 0.9});
+  table.integer({"split-number", "data.split_number", "N",
+                 "Which split of data sets that come with several, as UCF101 and HMDB51; 0: the first"},
+                o.split_number, {.low = 0, .high = 99});
 }
 
 void declare_clips(OptionTable& table, TrainOptions& o) {

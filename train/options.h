@@ -40,6 +40,7 @@ struct TrainOptions {
   // Data
   std::string data, train_list, val_list, test_list, classes_file;
   double val_fraction = 0.2;
+  int64_t split_number = 0;
 
   // Clips
   std::optional<int64_t> frames;

@@ -9,6 +9,7 @@
 #include <numeric>
 
 #include "io/dataset.h"
+#include "io/list_file.h"
 #include "io/text.h"
 #include "train/data_index.h"
 #include "train/data_options.h"
@@ -19,32 +20,6 @@ namespace fs = std::filesystem;
 
 namespace engine {
 namespace {
-
-bool is_hidden(const fs::path& path) { return path.filename().string().starts_with('.'); }
-
-bool holds_images(const fs::path& folder) {
-  std::error_code error;
-  return std::ranges::any_of(fs::directory_iterator(folder, error),
-                             [](const auto& entry) { return is_image_name(entry.path().filename().string()); });
-}
-
-void collect_videos(const fs::path& folder, std::vector<std::string>& videos) {
-  std::vector<fs::path> entries;
-  std::error_code error;
-  for (const auto& entry : fs::directory_iterator(folder, error))
-    if (!is_hidden(entry.path())) entries.push_back(entry.path());
-  if (error) throw Error(concat(folder.string(), ": ", error.message()), exit_code::kNoInput);
-  std::ranges::sort(entries);
-  for (const fs::path& path : entries) {
-    if (!fs::is_directory(path)) {
-      if (is_video_name(path.filename().string())) videos.push_back(path.string());
-    } else if (holds_images(path)) {
-      videos.push_back(path.string());
-    } else {
-      collect_videos(path, videos);
-    }
-  }
-}
 
 size_t widest(const std::string& title, const std::vector<std::string>& texts) {
   size_t width = title.size();
@@ -148,9 +123,12 @@ Classifier load(const Options& options) {
 std::vector<std::string> videos_at(const std::string& path) {
   std::error_code ignored;
   if (!fs::exists(path, ignored)) throw Error(concat(escaped(path), ": no such file"), exit_code::kNoInput);
-  if (!fs::is_directory(path, ignored) || holds_images(path)) return {path};
-  std::vector<std::string> videos;
-  collect_videos(path, videos);
+  if (!fs::is_directory(path, ignored)) return is_list_name(path) ? read_paths(path) : std::vector{path};
+  const bool is_clip = std::ranges::any_of(fs::directory_iterator(path, ignored), [](const auto& entry) {
+    return is_image_name(entry.path().filename().string());
+  });
+  if (is_clip) return {path};
+  const std::vector<std::string> videos = find_clips(path);
   if (videos.empty()) throw Error(concat(escaped(path), ": no video in this folder"), exit_code::kNoInput);
   return videos;
 }
@@ -210,6 +188,7 @@ int evaluate_data(const EvaluateOptions& options) {
   split.val_fraction = options.val_fraction;
   split.seed = classifier.description().seed;
   split.head = classifier.description().head;
+  split.split_number = options.split_number;
   const Splits splits = open_splits(options.data, split);
   std::string name;
   const Dataset& part = chosen_part(splits, options.split, name);

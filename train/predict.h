@@ -42,6 +42,7 @@ int classify_files(const ClassifyOptions& options);
 struct EvaluateOptions {
   std::string model, data, split;  // split: train, val, test; empty: test, or val where there is no test part
   double val_fraction = 0.2;
+  int split_number = 0;  // of data sets that come with several
   int64_t workers = 1;
   bool json = false;
   DeviceChoice device = DeviceChoice::automatic;

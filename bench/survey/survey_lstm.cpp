@@ -128,6 +128,10 @@ void print(const Size& size, const char* type, const std::string& what, double f
             << std::endl;
 }
 
+Timing time_one(Device device, const std::function<void(int64_t set)>& call) {
+  return time_calls(device, work_on_sets(device, true, 1, call), 1, 0.2);
+}
+
 void time_ours(const Size& size, const Type& type) {
   Random random(1, 1);
   const Device device{DeviceType::cuda, 0};
@@ -141,15 +145,11 @@ void time_ours(const Size& size, const Type& type) {
                                  made({rows, size.hidden}), made({rows}), made({rows})};
   const Tensor dy = made({size.batch, size.steps, size.hidden}).detach();
   const auto run = [&] { return lstm(t[0], t[1], t[2], t[3], t[4])[0]; };
-  const Timing forward = time_sets(
-      device, true, 1, [&](int64_t) { run(); }, 0.2);
-  const Timing both = time_sets(
-      device, true, 1,
-      [&](int64_t) {
-        run().backward(dy);
-        for (const Tensor& each : t) each.zero_grad();  // it lies in the recording's memory
-      },
-      0.2);
+  const Timing forward = time_one(device, [&](int64_t) { run(); });
+  const Timing both = time_one(device, [&](int64_t) {
+    run().backward(dy);
+    for (const Tensor& each : t) each.zero_grad();  // it lies in the recording's memory
+  });
   print(size, type.name, "engine", forward.median, both.median);
 }
 
@@ -164,10 +164,8 @@ void survey_lstm(CudaContext& ctx) {
       for (const Algorithm& each : kAlgorithms) {
         try {
           const CudnnLstm layer(ctx, size, type, each.algorithm);
-          const Timing forward = time_sets(
-              device, true, 1, [&](int64_t) { layer.forward(); }, 0.2);
-          const Timing both = time_sets(
-              device, true, 1, [&](int64_t) { layer.forward(), layer.backward(); }, 0.2);
+          const Timing forward = time_one(device, [&](int64_t) { layer.forward(); });
+          const Timing both = time_one(device, [&](int64_t) { layer.forward(), layer.backward(); });
           print(size, type.name, each.name, forward.median, both.median);
         } catch (const Error& error) {  // most algorithms take some sizes only
           std::cout << nlohmann::json{{"survey", "lstm"},

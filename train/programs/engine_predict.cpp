@@ -41,7 +41,7 @@ int body(int argc, char** argv) {
       "classify", "Tells the class of videos, or their numbers or labels, as the model's head has them");
   classify_command->footer("Examples:\n  engine_predict classify best.safetensors new.mp4 --top 3");
   classify_command->add_option("MODEL", classify.model, "The model, a .safetensors file")->required();
-  classify_command->add_option("PATH", classify.paths, "Videos, folders of images, or folders of these")->required();
+  classify_command->add_option("PATH", classify.paths, "Videos, folders of images, folders of these, or lists (.txt, .csv)")->required();
   classify_command->add_option("--top", classify.top, "How many classes to tell of each video (default 1)")
       ->type_name("K")
       ->check(CLI::Range(int64_t{1}, int64_t{1000000}));
@@ -61,6 +61,9 @@ int body(int argc, char** argv) {
                    "As given to engine_train, where it split the validation part off (default 0.2)")
       ->type_name("X")
       ->check(CLI::Range(0.0, 0.9));
+  evaluate_command->add_option("--split-number", evaluate.split_number, "As given to engine_train (default: the first)")
+      ->type_name("N")
+      ->check(CLI::Range(0, 99));
   evaluate_command->add_option("--workers", evaluate.workers, "Threads that read videos (default 1)")
       ->type_name("N")
       ->check(CLI::Range(int64_t{0}, int64_t{1024}));

@@ -1,0 +1,86 @@
+#include "io/video_info.h"
+
+#include <algorithm>
+#include <string_view>
+
+extern "C" {
+#include <libavcodec/avcodec.h>
+#include <libavformat/avformat.h>
+#include <libavutil/pixdesc.h>
+}
+
+namespace engine::av {
+namespace {
+
+std::string matrix_named(AVColorSpace matrix) {
+  switch (matrix) {
+    case AVCOL_SPC_RGB:
+      return "rgb";
+    case AVCOL_SPC_BT709:
+      return "bt709";
+    case AVCOL_SPC_BT470BG:
+    case AVCOL_SPC_SMPTE170M:
+      return "bt601";
+    case AVCOL_SPC_UNSPECIFIED:
+    case AVCOL_SPC_RESERVED:
+      return "unstated";
+    default: {
+      const char* name = av_color_space_name(matrix);
+      return name ? name : "unknown";
+    }
+  }
+}
+
+// Formats named yuvj are full range by definition; RGB has no other.
+void describe_colour(int pixel_format, AVColorSpace matrix, AVColorRange range, VideoInfo& info) {
+  const AVPixFmtDescriptor* format = av_pix_fmt_desc_get(static_cast<AVPixelFormat>(pixel_format));
+  const std::string_view name = format ? format->name : "";
+  const bool rgb = format && (format->flags & (AV_PIX_FMT_FLAG_RGB | AV_PIX_FMT_FLAG_PAL));
+  info.pixel_format = name;
+  info.matrix = rgb ? "rgb" : matrix_named(matrix);
+  if (rgb || name.starts_with("yuvj") || range == AVCOL_RANGE_JPEG)
+    info.range = "full";
+  else
+    info.range = range == AVCOL_RANGE_MPEG ? "limited" : "unstated";
+}
+
+void describe_keys(const Track& track, VideoInfo& info) {
+  const int64_t count = track.packets();
+  int64_t start = 0, groups = 1;
+  for (int64_t i = 1; i <= count; ++i) {
+    if (i < count && !track.packet(i).key()) continue;
+    info.gop_max = std::max(info.gop_max, i - start);
+    groups += i < count;
+    start = i;
+  }
+  info.gop_mean = static_cast<double>(count) / static_cast<double>(groups);
+}
+
+}  // namespace
+
+void describe(const Track& track, VideoInfo& info) {
+  const TrackFacts& facts = track.facts();
+  describe_colour(facts.format, static_cast<AVColorSpace>(facts.color_space),
+                  static_cast<AVColorRange>(facts.color_range), info);
+  info.interlaced = facts.field_order > AV_FIELD_PROGRESSIVE;
+  if (facts.aspect_num > 0 && facts.aspect_den > 0)
+    info.pixel_aspect = static_cast<double>(facts.aspect_num) / facts.aspect_den;
+  info.stated_frames = facts.stated_frames;
+  info.packets = track.packets();
+  info.variable_rate = facts.flags & TrackFacts::kVariableRate;
+  describe_keys(track, info);
+}
+
+void describe(const AVFrame& picture, VideoInfo& info) {
+  describe_colour(picture.format, picture.colorspace, picture.color_range, info);
+#if LIBAVCODEC_VERSION_INT >= AV_VERSION_INT(60, 31, 102)
+  const bool interlaced = (picture.flags & AV_FRAME_FLAG_INTERLACED) != 0;
+#else
+  const bool interlaced = picture.interlaced_frame != 0;
+#endif
+  info.interlaced = info.interlaced || interlaced;
+  if (picture.sample_aspect_ratio.num > 0 && info.pixel_aspect == 1)
+    info.pixel_aspect = av_q2d(picture.sample_aspect_ratio);
+}
+
+}  // namespace engine::av

@@ -1,0 +1,16 @@
+// Internal to io/: fills VideoInfo.
+#pragma once
+
+#include "io/track.h"
+#include "io/video.h"
+
+struct AVFrame;
+
+namespace engine::av {
+
+// What the header and the packets tell.
+void describe(const Track& track, VideoInfo& info);
+// What a decoded picture tells, which headers do not always.
+void describe(const AVFrame& picture, VideoInfo& info);
+
+}  // namespace engine::av
