@@ -50,16 +50,17 @@ static_assert(sizeof(PacketRecord) == 16);
 
 // The part of fixed size. Enumerations are FFmpeg's, of the version that made the track.
 struct TrackFacts {
-  static constexpr uint32_t kOrdered = 1;       // time stamps order the frames; otherwise the order of decoding does
-  static constexpr uint32_t kStamped = 2;       // time stamps tell when frames are shown; otherwise nominal_fps
-  static constexpr uint32_t kDirect = 4;        // the bytes of all packets were found in the file, and nothing beside
-  static constexpr uint32_t kVariableRate = 8;  // the longest step between frames is over half as long again as the shortest
-  static constexpr uint32_t kOpenGop = 16;      // pictures after a key packet are shown before it
+  static constexpr uint32_t kOrdered = 1;  // time stamps order the frames; otherwise the order of decoding does
+  static constexpr uint32_t kStamped = 2;  // time stamps tell when frames are shown; otherwise nominal_fps
+  static constexpr uint32_t kDirect = 4;   // the bytes of all packets were found in the file, and nothing beside
+  // The longest step between frames is over half as long again as the shortest.
+  static constexpr uint32_t kVariableRate = 8;
+  static constexpr uint32_t kOpenGop = 16;  // pictures after a key packet are shown before it
   static constexpr uint32_t kTranspose = 32, kFlipX = 64, kFlipY = 128;  // Orientation
 
   int64_t frames = 0;
   int64_t stated_frames = 0;  // what the header promises; 0 where it does not
-  int64_t tick_step = 1;  // frame i is shown i * tick_step ticks after the first; 0: the table of ticks tells
+  int64_t tick_step = 1;      // frame i is shown i * tick_step ticks after the first; 0: the table of ticks tells
   int64_t bit_rate = 0;
   double nominal_fps = 0;
   uint32_t packets = 0;

@@ -72,7 +72,8 @@ void conv_forward(CpuContext& ctx, const Conv3d& p, const Unary& f, ConstView x,
 void conv_backward_input(CpuContext& ctx, const Conv3d& p, ConstView dy, ConstView w, View dx) {
   check_conv(p, dx, w, dy);
   const InF32 in_f32(ctx, dy, w, dx);
-  if (dx.dtype == DType::f32 && dy.elements() > 0) return onednn::convolve(ctx, Pass::backward_input, p, dx, w, {}, dy);
+  if (dy.elements() == 0) return fill(ctx, dx, 0.0);
+  if (dx.dtype == DType::f32) return onednn::convolve(ctx, Pass::backward_input, p, dx, w, {}, dy);
   fill(ctx, dx, 0.0);
   for_each_run(Pass::backward_input, p, dx.shape, w.shape, dy.shape,
                [depth = w.shape[-1], from = dy.as<double>(), weights = w.as<double>(), out = dx.as<double>()](
@@ -82,8 +83,8 @@ void conv_backward_input(CpuContext& ctx, const Conv3d& p, ConstView dy, ConstVi
 void conv_backward_weight(CpuContext& ctx, const Conv3d& p, ConstView x, ConstView dy, View dw) {
   check_conv(p, x, dw, dy);
   const InF32 in_f32(ctx, x, dy, dw);
-  if (dw.dtype == DType::f32 && dy.elements() > 0)
-    return onednn::convolve(ctx, Pass::backward_weight, p, x, dw, {}, dy);
+  if (dy.elements() == 0) return fill(ctx, dw, 0.0);
+  if (dw.dtype == DType::f32) return onednn::convolve(ctx, Pass::backward_weight, p, x, dw, {}, dy);
   fill(ctx, dw, 0.0);
   for_each_run(Pass::backward_weight, p, x.shape, dw.shape, dy.shape,
                [depth = dw.shape[-1], in = x.as<double>(), from = dy.as<double>(), out = dw.as<double>()](

@@ -19,13 +19,12 @@ struct Places {
   int above[kRun], below[kRun];  // bytes from a plane's first sample to the left ones of the four around a place
 
   Places(const Picture::Grid& g, int p, int q) {
-    const auto& m = g.m;
     const float from_top = static_cast<float>(p) + 0.5f;
 #pragma omp simd
     for (int i = 0; i < kRun; ++i) {
       const float from_left = static_cast<float>(q + i) + 0.5f;
-      u[i] = std::fma(m[0][0], from_left, std::fma(m[0][1], from_top, m[0][2]));
-      v[i] = std::fma(m[1][0], from_left, std::fma(m[1][1], from_top, m[1][2]));
+      u[i] = std::fma(g.m[0][0], from_left, std::fma(g.m[0][1], from_top, g.m[0][2]));
+      v[i] = std::fma(g.m[1][0], from_left, std::fma(g.m[1][1], from_top, g.m[1][2]));
       const BilinearSample x(u[i], g.width), y(v[i], g.height);
       above[i] = y.first * g.stride + x.first * g.step, below[i] = y.second * g.stride + x.first * g.step;
       across[i] = x.weight, down[i] = y.weight;
