@@ -17,6 +17,7 @@
 #include "io/atomic_file.h"
 #include "io/decoded_clip.h"
 #include "io/video_writer.h"
+#include "train/data_lists.h"
 
 namespace engine {
 
@@ -26,7 +27,6 @@ namespace {
 
 constexpr const char* kSetNames[] = {"train", "test"};
 constexpr const char* kLists[] = {"train.txt", "test.txt", "classes.txt"};
-constexpr std::string_view kMadeHere = "# made by engine_data\n";  // the first line of lists
 
 struct Job {
   SyntheticId id;

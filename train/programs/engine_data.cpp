@@ -1,18 +1,24 @@
-// Makes video sets.
+// Makes video sets and works on those that are there.
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
 
 #include "engine/tensor.h"
 #include "train/cli.h"
+#include "train/data_check.h"
 #include "train/data_make.h"
+#include "train/data_split.h"
 #include "train/options.h"
 #include "train/signals.h"
 
 namespace engine {
 namespace {
+
+constexpr const char* kAllExamples = R"(Examples:
+  engine_data check videos                          what is wrong with a data set, and what is in it
+  engine_data split videos --out lists              parts for training, validation and testing, as lists
+  engine_data make demo/scenes                      a synthetic set; engine_data make --help tells of others)";
 
 constexpr const char* kExamples = R"(Examples:
   engine_data make demo/scenes                      600 training and 200 test clips of 10 kinds of scenes
@@ -34,19 +40,6 @@ SyntheticKind parse_kind(const std::string& text) {
   if (found != names.end()) return static_cast<SyntheticKind>(found - names.begin());
   throw Error(fmt::format("--kind {}: no such kind{} (kinds: {})", text, did_you_mean(text, names), joined(names)),
               exit_code::kUsage);
-}
-
-// A bar that rewrites itself, on a terminal only. False once a signal asked to stop.
-bool show_progress(int done, int total) {
-  static const bool terminal = isatty(STDERR_FILENO) == 1;
-  constexpr int kWidth = 40;
-  const bool last = done == total || StopSignals::received() != 0;
-  const auto parts = [&](int clips) { return static_cast<int>(int64_t{clips} * kWidth / total); };
-  if (terminal && (last || done == 1 || parts(done) != parts(done - 1))) {
-    fmt::print(stderr, "\r{:━<{}}{:─<{}} {}/{} clips{}", "", parts(done), "", kWidth - parts(done), done, total,
-               last ? "\n" : "");
-  }
-  return !last;
 }
 
 int make(const DataMakeOptions& options, const std::string& kind) {
@@ -73,9 +66,10 @@ int make(const DataMakeOptions& options, const std::string& kind) {
 }
 
 int body(int argc, char** argv) {
-  CLI::App app("Makes video sets.", "engine_data");
-  app.footer(kExamples);
+  CLI::App app("Makes, checks and prepares sets of videos.", "engine_data");
+  app.footer(kAllExamples);
   app.require_subcommand(1);
+  const Subcommand commands[] = {declare_data_check(app), declare_data_split(app)};
   CLI::App& command = *app.add_subcommand("make", "Makes a synthetic video set");
   command.footer(kExamples);
 
@@ -103,6 +97,8 @@ int body(int argc, char** argv) {
   command.add_flag("--decoded", options.decoded, "Store the clips decoded, as .frames files, which takes no FFmpeg");
   command.add_flag("--force", options.force, "Replace the clips that an earlier make left in OUT");
   if (!parse_command_line(app, argc, argv)) return exit_code::kOk;
+  for (const Subcommand& each : commands)
+    if (each.app->parsed()) return each.run();
 
   if (seed < 0) throw Error(fmt::format("--seed {} makes no sense; give 0 or more", seed), exit_code::kUsage);
   options.seed = static_cast<uint64_t>(seed);
