@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdint>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "engine/random.h"
@@ -65,6 +66,10 @@ inline float coverage(float distance) { return std::clamp(0.5f - distance, 0.0f,
 Canvas random_backdrop(Random& random, int width, int height, float middle);
 // Thin strokes and soft spots that mean nothing: `count` of each.
 void scatter_clutter(Canvas& canvas, Random& random, int count);
+// Small letters, each kTextAdvance pixels wide and kTextHeight high, from the left upper corner (x, y) on; what lies
+// outside is cut. Characters that are not ASCII become question marks.
+inline constexpr int kTextAdvance = 6, kTextHeight = 8;
+void draw_text(Canvas& canvas, int x, int y, std::string_view text, Color color);
 // What a camera adds: brightness `gain` and noise of the given standard deviation (of 255), as bytes, row-major RGB.
 void develop(const Canvas& canvas, float gain, float noise, Random& random, std::span<uint8_t> rgb);
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
@@ -235,6 +236,18 @@ std::vector<std::string> videos_of(const std::string& data) {
   return videos;
 }
 
+namespace {
+
+constexpr const char* kExamples = R"(Examples:
+  engine_data index videos                look at every video once; training does the same when it starts
+  engine_data index list.txt --list       and tell what is in each of them)";
+
+struct DataIndexOptions {
+  std::string data;
+  std::string out;    // another file than index_place() says
+  bool list = false;  // print a line for every video
+};
+
 int index_data(const DataIndexOptions& options) {
   const StopSignals signals;
   const auto start = std::chrono::steady_clock::now();
@@ -257,6 +270,19 @@ int index_data(const DataIndexOptions& options) {
   print_err(fmt::format("{}: {} scanned, {} in all ({})\n", escaped(update.changed ? place.write : place.read),
                         update.scanned, how_many(update.index->size(), "video"), clock_of(seconds_since(start))));
   return exit_code::kOk;
+}
+
+}  // namespace
+
+Subcommand declare_data_index(CLI::App& program) {
+  CLI::App* command = program.add_subcommand("index", "Scans videos once, so that every clip is opened at once");
+  command->footer(kExamples);
+  const auto options = std::make_shared<DataIndexOptions>();
+  command->add_option("DATA", options->data, "A folder of videos, or a list, as for engine_train")->required();
+  command->add_option("--out", options->out, "The index; default DATA/.engine-index, or LIST.engine-index")
+      ->type_name("FILE");
+  command->add_flag("--list", options->list, "Print a line for every video");
+  return {command, [=] { return index_data(*options); }};
 }
 
 }  // namespace engine

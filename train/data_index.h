@@ -7,6 +7,7 @@
 
 #include "io/dataset.h"
 #include "io/video_index.h"
+#include "train/data_tools.h"
 #include "train/progress.h"
 
 namespace engine {
@@ -33,12 +34,7 @@ std::shared_ptr<const VideoIndex> prepare_index(const std::string& data, const S
 // test.txt in it; or those of the list. Throws kNoInput when there are none.
 std::vector<std::string> videos_of(const std::string& data);
 
-struct DataIndexOptions {
-  std::string data;
-  std::string out;    // another file than index_place() says
-  bool list = false;  // print a line for every video
-};
-// Makes or renews the index, looking at every file thoroughly, and prints what is in it on stdout. Returns kOk.
-int index_data(const DataIndexOptions& options);
+// index: makes or renews the index, looking at every file thoroughly, and prints what is in it.
+Subcommand declare_data_index(CLI::App& program);
 
 }  // namespace engine

@@ -18,6 +18,7 @@
 #include "io/decoded_clip.h"
 #include "io/video_writer.h"
 #include "train/data_index.h"
+#include "train/data_lists.h"
 
 namespace engine {
 
@@ -27,7 +28,6 @@ namespace {
 
 constexpr const char* kSetNames[] = {"train", "test"};
 constexpr const char* kLists[] = {"train.txt", "test.txt", "classes.txt"};
-constexpr std::string_view kMadeHere = "# made by engine_data\n";  // the first line of lists
 
 struct Job {
   SyntheticId id;

@@ -11,6 +11,7 @@
 #include "engine/plans.h"
 #include "train/chart.h"
 #include "train/data_index.h"
+#include "train/data_leaks.h"
 #include "train/data_options.h"
 #include "train/evaluate.h"
 #include "train/model_description.h"
@@ -247,6 +248,7 @@ void announce(const TrainOptions& options, const Splits& splits, Classifier& cla
       splits.val.samples.size(), splits.test.samples.size(), splits.train.classes.size(),
       output_word(options.head, splits.train.classes.size() > 1));
   if (!splits.how.empty()) say("        {}", splits.how);
+  print_err(leak_warning(splits, options.data));
   say("model   {}: {} parameters; input {} frames of {}x{}, {}", classifier.description().model,
       classifier.network().parameter_count(), *options.frames, options.size->width, options.size->height,
       options.input);

@@ -1,28 +1,33 @@
-// Makes video sets, and indexes of video sets.
+// Makes video sets and works on those that are there.
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
 
 #include "engine/tensor.h"
 #include "train/cli.h"
+#include "train/data_check.h"
 #include "train/data_index.h"
 #include "train/data_make.h"
+#include "train/data_split.h"
 #include "train/options.h"
 #include "train/signals.h"
 
 namespace engine {
 namespace {
 
+constexpr const char* kAllExamples = R"(Examples:
+  engine_data check videos                          what is wrong with a data set, and what is in it
+  engine_data split videos --out lists              parts for training, validation and testing, as lists
+  engine_data index videos                          look at every video once; training does the same when it starts
+  engine_data make demo/scenes                      a synthetic set; engine_data make --help tells of others)";
+
 constexpr const char* kExamples = R"(Examples:
   engine_data make demo/scenes                      600 training and 200 test clips of 10 kinds of scenes
   engine_data make demo/motion --kind motion        the same of 10 motions, which no single frame tells apart
   engine_data make demo/speed --kind speed          clips with a number each, for engine_train --head regression
   engine_data make demo/pairs --kind pairs          clips with two labels each, for engine_train --head multilabel
-  engine_data make demo/big --size 128x96 --frames 32 --train 200 --seed 7
-  engine_data index videos                          look at every video once; training does the same when it starts
-  engine_data index list.txt --list                 and tell what is in each of them)";
+  engine_data make demo/big --size 128x96 --frames 32 --train 200 --seed 7)";
 
 FrameSize parse_size(const std::string& text) {
   const std::optional<FrameSize> size = parse_frame_size(text);
@@ -37,19 +42,6 @@ SyntheticKind parse_kind(const std::string& text) {
   if (found != names.end()) return static_cast<SyntheticKind>(found - names.begin());
   throw Error(fmt::format("--kind {}: no such kind{} (kinds: {})", text, did_you_mean(text, names), joined(names)),
               exit_code::kUsage);
-}
-
-// A bar that rewrites itself, on a terminal only. False once a signal asked to stop.
-bool show_progress(int done, int total) {
-  static const bool terminal = isatty(STDERR_FILENO) == 1;
-  constexpr int kWidth = 40;
-  const bool last = done == total || StopSignals::received() != 0;
-  const auto parts = [&](int clips) { return static_cast<int>(int64_t{clips} * kWidth / total); };
-  if (terminal && (last || done == 1 || parts(done) != parts(done - 1))) {
-    fmt::print(stderr, "\r{:━<{}}{:─<{}} {}/{} clips{}", "", parts(done), "", kWidth - parts(done), done, total,
-               last ? "\n" : "");
-  }
-  return !last;
 }
 
 int make(const DataMakeOptions& options, const std::string& kind) {
@@ -76,9 +68,10 @@ int make(const DataMakeOptions& options, const std::string& kind) {
 }
 
 int body(int argc, char** argv) {
-  CLI::App app("Makes video sets, and indexes of them.", "engine_data");
-  app.footer(kExamples);
+  CLI::App app("Makes, checks and prepares sets of videos.", "engine_data");
+  app.footer(kAllExamples);
   app.require_subcommand(1);
+  const Subcommand commands[] = {declare_data_check(app), declare_data_index(app), declare_data_split(app)};
   CLI::App& command = *app.add_subcommand("make", "Makes a synthetic video set");
   command.footer(kExamples);
 
@@ -105,16 +98,9 @@ int body(int argc, char** argv) {
   command.add_option("--threads", options.threads, "Clips made at a time; 0: one per core")->capture_default_str();
   command.add_flag("--decoded", options.decoded, "Store the clips decoded, as .frames files, which takes no FFmpeg");
   command.add_flag("--force", options.force, "Replace the clips that an earlier make left in OUT");
-
-  DataIndexOptions indexing;
-  CLI::App& index_command = *app.add_subcommand("index", "Scans videos once, so that every clip is opened at once");
-  index_command.footer(kExamples);
-  index_command.add_option("DATA", indexing.data, "A folder of videos, or a list, as for engine_train")->required();
-  index_command.add_option("--out", indexing.out, "The index; default DATA/.engine-index, or LIST.engine-index")
-      ->type_name("FILE");
-  index_command.add_flag("--list", indexing.list, "Print a line for every video");
   if (!parse_command_line(app, argc, argv)) return exit_code::kOk;
-  if (index_command) return index_data(indexing);
+  for (const Subcommand& each : commands)
+    if (each.app->parsed()) return each.run();
 
   if (seed < 0) throw Error(fmt::format("--seed {} makes no sense; give 0 or more", seed), exit_code::kUsage);
   options.seed = static_cast<uint64_t>(seed);
