@@ -28,6 +28,7 @@ const VideoInfo& VideoReader::info() const { refuse("video"); }
 int64_t VideoReader::frame_count() const { refuse("video"); }
 const std::vector<double>& VideoReader::times() const { refuse("video"); }
 int64_t VideoReader::index_at(double) const { refuse("video"); }
+bool VideoReader::next(Frame&, FrameSize) { refuse("video"); }
 void VideoReader::read_frames(std::span<const int64_t>, FrameSize, std::span<uint8_t>) { refuse("video"); }
 void VideoReader::view_frames(std::span<const int64_t>, const FrameView&, std::span<uint8_t>) { refuse("video"); }
 
