@@ -204,7 +204,7 @@ TEST_CASE("what cannot be written to is a storage error") {
 TEST_CASE("mistakes on the command line are told in one line with the nearest name") {
   const TemporaryFolder folder;
   const std::string make = "make " + folder / "set" + " ";
-  check_refused(engine_data(""), exit_code::kUsage, "no command given (commands: make)");
+  check_refused(engine_data(""), exit_code::kUsage, "no command given (commands: make, index)");
   check_refused(engine_data("mkae x"), exit_code::kUsage, "did you mean 'make'?");
   check_refused(engine_data("--verison"), exit_code::kUsage, "did you mean '--version'?");
   check_refused(engine_data("make"), exit_code::kUsage, "OUT is required");

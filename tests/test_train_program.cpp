@@ -276,8 +276,9 @@ TEST_CASE("clips of an evaluation that cannot be read are left out of its figure
       "warning: 1 of 10 clips could not be read and are left out of the figures; the first: discs/";
   const Outcome with = eval();
   CHECK(with.code == exit_code::kOk);
-  CHECK(with.err.starts_with(told));
-  CHECK(std::ranges::count(with.err, '\n') == 1);
+  CHECK(with.err.starts_with("index: "));  // of the copies
+  CHECK(with.err.find(told) != std::string::npos);
+  CHECK(std::ranges::count(with.err, '\n') == 2);
   CHECK(nlohmann::json::parse(with.out).at("clips") == 9);
   const Outcome trained = run(folder, "engine_train",
                               {folder / "videos", "--epochs", "1", "--frames", "1", "--json", "--out", folder / "run"});
