@@ -30,8 +30,8 @@ namespace {
 constexpr int64_t kFrames = 16;  // of a clip
 constexpr int64_t kStride = 2;
 constexpr FrameSize kSize{112, 112};
-constexpr int kClips = 48;
-constexpr int kRounds = 3;  // of which the best counts
+constexpr int kClips = 24;
+constexpr int kRounds = 5;  // of which the best counts
 
 double now() {
   timespec time;
@@ -48,25 +48,25 @@ double children_seconds() {
   return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 
+// Processor seconds of `ffmpeg ARGUMENTS` for one round over the file beside those of `ours`, in turn.
 template <class F>
-double best(const F& seconds) {
-  double least = seconds();
-  for (int round = 1; round < kRounds; ++round) least = std::min(least, seconds());
-  return least;
-}
-
-// Processor seconds of `ffmpeg ARGUMENTS` beyond those of the same for one packet.
-double ffmpeg_seconds(const std::string& path, const std::string& arguments) {
-  const auto run = [&](const std::string& limit) {
-    return best([&] {
-      const double start = children_seconds();
-      const std::string command = "ffmpeg -v error -nostdin -threads 1 -i '" + path + "' -map 0:v:0 " + arguments +
-                                  limit + " -f null - 2>/dev/null";
-      if (std::system(command.c_str()) != 0) throw Error("ffmpeg failed: " + command, exit_code::kData);
-      return children_seconds() - start;
-    });
+std::pair<double, double> beside_ffmpeg(const F& ours, const std::string& path, const std::string& arguments,
+                                        int more) {
+  const auto run = [&](int rounds) {
+    const double start = children_seconds();
+    const std::string command =
+        fmt::format("ffmpeg -v error -nostdin -stream_loop {} -threads 1 -i '{}' -map 0:v:0 {} -f null - 2>/dev/null",
+                    rounds, path, arguments);
+    if (std::system(command.c_str()) != 0) throw Error("ffmpeg failed: " + command, exit_code::kData);
+    return children_seconds() - start;
   };
-  return run("") - run(" -frames:v 1");
+  double least = 1e9, one = 1e9, all = 1e9;
+  for (int round = 0; round < kRounds; ++round) {
+    least = std::min(least, ours());
+    one = std::min(one, run(0));
+    all = std::min(all, run(more));
+  }
+  return {least, (all - one) / more};
 }
 
 // The index with no picture marked as one that may be left out.
@@ -108,13 +108,11 @@ std::vector<Clip> draw_clips(int64_t count) {
   return clips;
 }
 
-double read_clips(const std::string& path, const VideoIndex* index, const std::vector<Clip>& clips) {
-  std::vector<uint8_t> rgb(static_cast<size_t>(kFrames) * kSize.bytes());
-  return best([&] {
-    const double start = now();
-    for (const Clip& clip : clips) open_frames(path, index, {})->read_frames(clip.frames, kSize, rgb);
-    return now() - start;
-  });
+double read_clip(const std::string& path, const VideoIndex* index, const Clip& clip) {
+  static std::vector<uint8_t> rgb(static_cast<size_t>(kFrames) * kSize.bytes());
+  const double start = now();
+  open_frames(path, index, {})->read_frames(clip.frames, kSize, rgb);
+  return now() - start;
 }
 
 // The decoding alone of the packets that the clips take, and the conversion alone of their pictures.
@@ -123,83 +121,79 @@ struct Parts {
   int64_t packets = 0;
 };
 
-Parts parts_of(const std::string& path, const VideoIndex& index, const std::vector<Clip>& clips) {
+Parts parts_of(const std::string& path, const VideoIndex& index, const Clip& clip) {
   const IndexedFile file = *find_indexed(index, path);
   const av::Track& track = file.track;
   if (!track.direct()) throw Error(path + ": not read directly", exit_code::kData);
   const auto parameters = track.codec_parameters();
   Parts sum;
-  for (const Clip& clip : clips) {
-    std::map<int64_t, int64_t> starts;  // start, and the last packet wanted from there
-    std::vector<int64_t> wanted;
-    for (const int64_t frame : clip.frames) {
-      wanted.push_back(track.packet_of(frame));
-      int64_t& last = starts[track.start_for(wanted.back())];
-      last = std::max(last, wanted.back());
-    }
-    std::ranges::sort(wanted);
-    std::vector<av::Owned<AVFrame>> pictures;
-    for (const auto& [start, last] : starts) {
-      av::DirectPackets source(path, track, file.open(path));
-      source.go_to(start, last);
-      std::vector<av::Owned<AVPacket>> packets;
-      for (int64_t number = start; number <= last; ++number) {
-        if (track.packet(number).unreferenced() && !std::ranges::binary_search(wanted, number)) {
-          source.pass();
-          continue;
-        }
-        packets.push_back(av::make_packet());
-        source.read(*packets.back());
-      }
-      av::Decoder decoder(path, *parameters, track.facts().reorder_depth, INT32_MAX);
-      auto picture = av::make_frame();
-      const double begin = now();
-      const auto receive = [&] {
-        while (decoder.receive(*picture)) {
-          if (!std::ranges::binary_search(wanted, picture->pts)) continue;
-          pictures.push_back(std::move(picture));
-          picture = av::make_frame();
-        }
-      };
-      for (const auto& packet : packets) {
-        decoder.send(*packet);
-        receive();
-      }
-      decoder.drain();
-      receive();
-      sum.decoding += now() - begin;
-      sum.packets += std::ssize(packets);
-    }
-    std::vector<uint8_t> rgb(kSize.bytes());
-    const double begin = now();
-    av::Converter converter;
-    for (const auto& picture : pictures) converter.convert(*picture, track.orientation(), kSize, rgb.data());
-    sum.conversion += now() - begin;
+  std::map<int64_t, int64_t> starts;  // start, and the last packet wanted from there
+  std::vector<int64_t> wanted;
+  for (const int64_t frame : clip.frames) {
+    wanted.push_back(track.packet_of(frame));
+    int64_t& last = starts[track.start_for(wanted.back())];
+    last = std::max(last, wanted.back());
   }
+  std::ranges::sort(wanted);
+  std::vector<av::Owned<AVFrame>> pictures;
+  for (const auto& [start, last] : starts) {
+    av::DirectPackets source(path, track, file.open(path));
+    source.go_to(start, last);
+    std::vector<av::Owned<AVPacket>> packets;
+    for (int64_t number = start; number <= last; ++number) {
+      if (track.packet(number).unreferenced() && !std::ranges::binary_search(wanted, number)) {
+        source.pass();
+        continue;
+      }
+      packets.push_back(av::make_packet());
+      source.read(*packets.back());
+    }
+    av::Decoder decoder(path, *parameters, track.facts().reorder_depth, INT32_MAX);
+    auto picture = av::make_frame();
+    const double begin = now();
+    const auto receive = [&] {
+      while (decoder.receive(*picture)) {
+        if (!std::ranges::binary_search(wanted, picture->pts)) continue;
+        pictures.push_back(std::move(picture));
+        picture = av::make_frame();
+      }
+    };
+    for (const auto& packet : packets) {
+      decoder.send(*packet);
+      receive();
+    }
+    decoder.drain();
+    receive();
+    sum.decoding += now() - begin;
+    sum.packets += std::ssize(packets);
+  }
+  std::vector<uint8_t> rgb(kSize.bytes());
+  const double begin = now();
+  av::Converter converter;
+  for (const auto& picture : pictures) converter.convert(*picture, track.orientation(), kSize, rgb.data());
+  sum.conversion += now() - begin;
   return sum;
 }
 
-// Frames a second of the whole file, nothing but decoded.
+// The whole file, nothing but decoded.
 double decode_all(const std::string& path, const VideoIndex& index) {
   const IndexedFile file = *find_indexed(index, path);
   const av::Track& track = file.track;
-  return best([&] {
-    const double start = now();
-    const auto parameters = track.codec_parameters();
-    av::DirectPackets source(path, track, file.open(path));
-    source.go_to(0, track.packets() - 1);
-    av::Decoder decoder(path, *parameters, track.facts().reorder_depth, INT32_MAX);
-    const auto packet = av::make_packet();
-    const auto picture = av::make_frame();
-    bool more = true;
-    while (more) {
-      more = source.read(*packet);
-      more ? void(decoder.send(*packet)) : decoder.drain();
-      while (decoder.receive(*picture)) {
-      }
+  const double start = now();
+  const auto parameters = track.codec_parameters();
+  av::DirectPackets source(path, track, file.open(path));
+  source.go_to(0, track.packets() - 1);
+  av::Decoder decoder(path, *parameters, track.facts().reorder_depth, INT32_MAX);
+  const auto packet = av::make_packet();
+  const auto picture = av::make_frame();
+  bool more = true;
+  while (more) {
+    more = source.read(*packet);
+    more ? void(decoder.send(*packet)) : decoder.drain();
+    while (decoder.receive(*picture)) {
     }
-    return now() - start;
-  });
+  }
+  return now() - start;
 }
 
 void measure(const std::string& path) {
@@ -208,11 +202,12 @@ void measure(const std::string& path) {
   IndexOptions options;
   options.threads = 1;
   IndexUpdate update;
-  const double indexing = best([&] {
+  const auto make_index = [&] {
     const double start = now();
     update = update_index("", folder, paths, options);
     return now() - start;
-  });
+  };
+  const auto [indexing, copying] = beside_ffmpeg(make_index, path, "-c copy", 40);
   const VideoIndex& index = *update.index;
   const IndexedVideo video = index.describe(0);
   const std::vector<Clip> clips = draw_clips(video.frames);
@@ -220,16 +215,27 @@ void measure(const std::string& path) {
              video.info.size.width, video.info.size.height, video.frames,
              static_cast<double>(video.bytes) * 8e-3 / std::max(video.seconds, 1e-3),
              static_cast<double>(video.packets) / static_cast<double>(video.keys));
-  const double plain = read_clips(path, nullptr, clips), all = read_clips(path, &index, clips);
-  const double whole = read_clips(path, without_skipping(update, folder).get(), clips);
-  Parts parts = parts_of(path, index, clips);
-  for (int round = 1; round < kRounds; ++round) {
-    const Parts again = parts_of(path, index, clips);
-    parts.decoding = std::min(parts.decoding, again.decoding);
-    parts.conversion = std::min(parts.conversion, again.conversion);
+  const auto without = without_skipping(update, folder);
+  double plain = 0, all = 0, whole = 0;
+  Parts parts;
+  for (const Clip& clip : clips) {
+    double times[5];
+    std::ranges::fill(times, 1e9);
+    Parts part;
+    for (int round = 0; round < kRounds; ++round) {
+      part = parts_of(path, index, clip);
+      const double taken[] = {part.decoding, read_clip(path, &index, clip), part.conversion,
+                              read_clip(path, nullptr, clip), read_clip(path, without.get(), clip)};
+      for (int i = 0; i < 5; ++i) times[i] = std::min(times[i], taken[i]);
+    }
+    parts.packets += part.packets;
+    parts.decoding += times[0];
+    all += times[1];
+    parts.conversion += times[2];
+    plain += times[3];
+    whole += times[4];
   }
-  const double ours = decode_all(path, index), theirs = ffmpeg_seconds(path, "-vsync passthrough");
-  const double copying = ffmpeg_seconds(path, "-c copy");
+  const auto [ours, theirs] = beside_ffmpeg([&] { return decode_all(path, index); }, path, "-vsync passthrough", 2);
   const double fixed = (all - parts.decoding - parts.conversion) / kClips;
   fmt::print("  G1   sequential decode against ffmpeg      {:.2f}x   ({:.0f} frames/s, ffmpeg {:.0f})\n", theirs / ours,
              static_cast<double>(video.frames) / ours, static_cast<double>(video.frames) / theirs);
