@@ -252,6 +252,33 @@ TEST_CASE("optimizer: weights decay, biases and frozen parameters do not") {
   }
 }
 
+TEST_CASE("data options: augmentation is for training, how videos are read for both") {
+  TrainOptions options;
+  options.resized_crop = true, options.min_area = 0.3, options.rotate = 12, options.hue = 0.2, options.erase = 0.25;
+  options.temporal_jitter = 2, options.flip = true;
+  options.untagged = "auto", options.rgb_first = true;
+  options.normalize.mean = {0.2, 0.4, 0.6};
+  resolve(options, {64, 48});
+  const LoaderOptions training = training_loader(options, {});
+  CHECK(training.clip.augment.resized_crop);
+  CHECK(training.clip.augment.min_area == 0.3);
+  CHECK(training.clip.augment.rotation == 12);
+  CHECK(training.clip.augment.hue == 0.2);
+  CHECK(training.clip.augment.erase_probability == 0.25);
+  CHECK(training.clip.augment.flip_probability == 0.5);
+  CHECK(training.clip.temporal_jitter == 2);
+  CHECK(training.clip.augment.fill == std::array<double, 3>{});
+  options.standardize = "before";
+  CHECK(training_loader(options, {}).clip.augment.fill[1] == doctest::Approx(102));
+  const LoaderOptions evaluation = evaluation_loader(preprocessing(options), 1);
+  CHECK_FALSE(evaluation.clip.augment.resized_crop);
+  CHECK(evaluation.clip.augment.rotation == 0);
+  for (const LoaderOptions& loader : {training, evaluation}) {
+    CHECK(loader.clip.augment.rgb_first);
+    CHECK(loader.source.untagged == Untagged::automatic);
+  }
+}
+
 TEST_CASE("data options: --flip-swap gives mirrored clips of two classes each other's label") {
   TrainOptions options;
   const auto labels = [&](const std::string& pair) {

@@ -82,9 +82,13 @@ class Metadata {
   const std::string& where_;
 };
 
+// What is as in most files, and was not told by the first ones, is left out.
 json to_json(const Preprocessing& p) {
-  return {{"frames", p.frames}, {"stride", p.stride}, {"sampling", p.sampling}, {"height", p.height},
-          {"width", p.width},   {"input", p.input},   {"mean", p.mean},         {"deviation", p.deviation}};
+  json fields = {{"frames", p.frames}, {"stride", p.stride}, {"sampling", p.sampling}, {"height", p.height},
+                 {"width", p.width},   {"input", p.input},   {"mean", p.mean},         {"deviation", p.deviation}};
+  if (p.untagged != Preprocessing().untagged) fields["untagged"] = p.untagged;
+  if (p.rgb_first) fields["rgb_first"] = true;
+  return fields;
 }
 
 bool is_valid(const Preprocessing& p) {
@@ -92,6 +96,7 @@ bool is_valid(const Preprocessing& p) {
     if (extent < 1 || extent > kMaxExtent) return false;
   for (size_t i = 0; i < p.mean.size(); ++i)
     if (!std::isfinite(p.mean[i]) || !std::isfinite(p.deviation[i]) || p.deviation[i] <= 0) return false;
+  if (p.untagged != "601" && p.untagged != "709" && p.untagged != "auto") return false;
   return !p.sampling.empty() && (p.input == "rgb" || p.input == "diff" || p.input == "rgb+diff");
 }
 
@@ -106,8 +111,16 @@ Preprocessing preprocessing_of(const Metadata& metadata) {
   };
   Preprocessing p;
   try {
-    p = {whole("frames"), whole("stride"),    fields.at("sampling"), whole("height"),
-         whole("width"),  fields.at("input"), fields.at("mean"),     fields.at("deviation")};
+    p = {whole("frames"),
+         whole("stride"),
+         fields.at("sampling"),
+         whole("height"),
+         whole("width"),
+         fields.at("input"),
+         fields.at("mean"),
+         fields.at("deviation"),
+         fields.value("untagged", Preprocessing().untagged),
+         fields.value("rgb_first", false)};
   } catch (const json::exception&) {
     metadata.bad(key);
   }

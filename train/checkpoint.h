@@ -21,6 +21,8 @@ struct Preprocessing {
   int64_t height = 112, width = 112;  // pixels
   std::string input = "rgb";          // or "diff" or "rgb+diff"
   std::array<double, 3> mean{0, 0, 0}, deviation{1, 1, 1};  // of pixel values 0..1, taken off and divided by
+  std::string untagged = "601";                             // or "709" or "auto": colours of videos that do not say
+  bool rgb_first = false;                                   // FrameView::rgb_first
 
   bool operator==(const Preprocessing&) const = default;
 };

@@ -21,6 +21,11 @@ Sampling sampling_named(const std::string& name) {
   throw Error(concat("sampling must be uniform or dense, not '", name, "'"), exit_code::kCheckpoint);
 }
 
+SourceOptions source_options(const Preprocessing& preprocessing) {
+  const auto& name = preprocessing.untagged;
+  return {.untagged = name == "709" ? Untagged::bt709 : name == "auto" ? Untagged::automatic : Untagged::bt601};
+}
+
 SplitOptions split_options(const TrainOptions& options) {
   return {.val_fraction = options.val_fraction,
           .seed = static_cast<uint64_t>(options.seed),
@@ -40,7 +45,9 @@ Preprocessing preprocessing(const TrainOptions& options) {
           .width = options.size->width,
           .input = options.input,
           .mean = options.normalize.mean,
-          .deviation = options.normalize.deviation};
+          .deviation = options.normalize.deviation,
+          .untagged = options.untagged,
+          .rgb_first = options.rgb_first};
 }
 
 ClipOptions clip_options(const Preprocessing& preprocessing) {
@@ -48,7 +55,8 @@ ClipOptions clip_options(const Preprocessing& preprocessing) {
           .stride = static_cast<int>(preprocessing.stride),
           .sampling = sampling_named(preprocessing.sampling),
           .height = static_cast<int>(preprocessing.height),
-          .width = static_cast<int>(preprocessing.width)};
+          .width = static_cast<int>(preprocessing.width),
+          .augment = {.rgb_first = preprocessing.rgb_first}};
 }
 
 LoaderOptions evaluation_loader(const Preprocessing& preprocessing, int64_t workers) {
@@ -58,7 +66,7 @@ LoaderOptions evaluation_loader(const Preprocessing& preprocessing, int64_t work
           .training = false,
           .shuffle = false,
           .on_bad = BadClip::leave_out,
-          .source = {}};
+          .source = source_options(preprocessing)};
 }
 
 void check_head(const TrainOptions& options) {
@@ -94,17 +102,27 @@ std::vector<int64_t> mirrored_labels(const TrainOptions& options, const std::vec
 }
 
 LoaderOptions training_loader(const TrainOptions& options, const std::vector<std::string>& classes) {
-  ClipOptions clip = clip_options(preprocessing(options));
-  clip.augment.min_scale = options.min_scale;
-  clip.augment.max_scale = options.max_scale;
-  clip.augment.random_crop = options.random_crop;
-  clip.augment.flip_probability = options.flip ? 0.5 : 0.0;
+  const Preprocessing input = preprocessing(options);
+  ClipOptions clip = clip_options(input);
+  clip.temporal_jitter = static_cast<int>(options.temporal_jitter);
+  AugmentOptions& augment = clip.augment;
+  augment.min_scale = options.min_scale, augment.max_scale = options.max_scale;
+  augment.random_crop = options.random_crop, augment.resized_crop = options.resized_crop;
+  augment.min_area = options.min_area, augment.max_area = options.max_area;
+  augment.min_ratio = options.min_ratio, augment.max_ratio = options.max_ratio;
+  augment.rotation = options.rotate;
+  augment.flip_probability = options.flip ? 0.5 : 0.0;
+  augment.brightness = options.brightness, augment.contrast = options.contrast;
+  augment.saturation = options.saturation, augment.hue = options.hue;
+  augment.erase_probability = options.erase;
+  if (options.standardize == "before")
+    for (size_t c = 0; c < 3; ++c) augment.fill[c] = std::clamp(255 * input.mean[c], 0.0, 255.0);
   return {.clip = clip,
           .batch = static_cast<int>(options.batch),
           .workers = static_cast<int>(*options.workers),
           .seed = static_cast<uint64_t>(options.seed),
           .mirrored_labels = mirrored_labels(options, classes),
-          .source = {}};
+          .source = source_options(input)};
 }
 
 Tensor balanced_class_weights(const Dataset& dataset) {

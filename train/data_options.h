@@ -13,6 +13,8 @@ Sampling sampling_named(const std::string& name);
 SplitOptions split_options(const TrainOptions& options);
 // The options must be resolved.
 Preprocessing preprocessing(const TrainOptions& options);
+// How videos are read, for a model and in its training.
+SourceOptions source_options(const Preprocessing& preprocessing);
 // How clips are read when a model is applied: nothing is drawn.
 ClipOptions clip_options(const Preprocessing& preprocessing);
 // In order, each clip once or, where it cannot be decoded, not at all.

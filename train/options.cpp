@@ -112,6 +112,13 @@ void declare_clips(OptionTable& table, TrainOptions& o) {
         return parsed.has_value();
       },
       [&o] { return to_text(o.normalize); });
+  table.choice({"untagged", "clip.untagged", "MATRIX",
+                "Colours of videos that do not say what they are: BT.601, BT.709, or by size (709 from 720 rows on)"},
+               o.untagged, words({"601", "709", "auto"}));
+  table.boolean(
+      {"rgb-first", "clip.rgb_first", "",
+       "Make frames RGB at their own size before they are cut and resized, as PyTorch's pipelines do; slower"},
+      o.rgb_first);
 }
 
 void declare_augmentation(OptionTable& table, TrainOptions& o) {
@@ -127,8 +134,36 @@ void declare_augmentation(OptionTable& table, TrainOptions& o) {
   table.boolean({"random-crop", "augment.random_crop", "", "Cut clips at a random place instead of the centre"},
                 o.random_crop);
   table.number({"min-scale", "augment.min_scale", "X", "Enlarge clips by a random factor, at least this"}, o.min_scale,
-               {.low = 1, .high = 16});
-  table.number({"max-scale", "augment.max_scale", "X", "... and at most this"}, o.max_scale, {.low = 1, .high = 16});
+               {.low = 1, .high = 4});
+  table.number({"max-scale", "augment.max_scale", "X", "... and at most this"}, o.max_scale, {.low = 1, .high = 4});
+  table.boolean({"resized-crop", "augment.resized_crop", "",
+                 "Instead of that, cut out a part of random area and shape, and resize it"},
+                o.resized_crop);
+  table.number({"min-area", "augment.min_area", "X", "resized-crop: of the picture's area, at least this part"},
+               o.min_area, {.low = 0.01, .high = 1});
+  table.number({"max-area", "augment.max_area", "X", "... and at most this"}, o.max_area, {.low = 0.01, .high = 1});
+  table.number({"min-ratio", "augment.min_ratio", "X", "resized-crop: width over height, at least this"}, o.min_ratio,
+               {.low = 1.0 / 16, .high = 16});
+  table.number({"max-ratio", "augment.max_ratio", "X", "... and at most this"}, o.max_ratio,
+               {.low = 1.0 / 16, .high = 16});
+  table.number({"rotate", "augment.rotate", "DEGREES", "Turn clips by up to this, either way"}, o.rotate,
+               {.low = 0, .high = 180});
+  const Range part{.low = 0, .high = 1};
+  table.number({"brightness", "augment.brightness", "X", "Scale brightness by a factor from 1 - X to 1 + X"},
+               o.brightness, part);
+  table.number({"contrast", "augment.contrast", "X", "The same of differences from mid-grey"}, o.contrast, part);
+  table.number({"saturation", "augment.saturation", "X", "The same of differences from the pixel's grey"}, o.saturation,
+               part);
+  table.number({"hue", "augment.hue", "X", "Turn colours by up to this part of the circle"}, o.hue,
+               {.low = 0, .high = 0.5});
+  table.number({"erase", "augment.erase", "X", "Probability of erasing a rectangle, the same in all frames"}, o.erase,
+               part);
+  table.integer({"temporal-jitter", "augment.temporal_jitter", "N", "Move every frame by up to so many frames"},
+                o.temporal_jitter, {.low = 0, .high = 4096});
+  table.choice({"standardize", "augment.standardize", "WHEN",
+                "Before augmentation: what is erased or uncovered is the mean (0 in the network's input); after it: "
+                "black"},
+               o.standardize, words({"before", "after"}));
 }
 
 void declare_model(OptionTable& table, TrainOptions& o) {
@@ -240,7 +275,9 @@ void declare(OptionTable& table, TrainOptions& options) {
 }
 
 void resolve(TrainOptions& options, FrameSize source) {
-  if (options.min_scale > options.max_scale) options.max_scale = options.min_scale;
+  options.max_scale = std::max(options.min_scale, options.max_scale);
+  options.max_area = std::max(options.min_area, options.max_area);
+  options.max_ratio = std::max(options.min_ratio, options.max_ratio);
   if (!options.frames) {
     const std::vector<std::string> of_frames = layers::frame_model_names();
     options.frames = std::ranges::count(of_frames, options.model) > 0 ? kFramesOfImageModel : kFramesOfVideoModel;

@@ -48,11 +48,18 @@ struct TrainOptions {
   std::string sampling = "uniform", input = "rgb";
   std::optional<FrameSize> size;
   Normalization normalize{{0.5, 0.5, 0.5}, {0.5, 0.5, 0.5}};
+  std::string untagged = "601";
+  bool rgb_first = false;
 
   // Augmentation
   bool flip = false, random_crop = false;
   std::string flip_swap;  // "a:b"
   double min_scale = 1.0, max_scale = 1.0;
+  bool resized_crop = false;
+  double min_area = 0.08, max_area = 1.0, min_ratio = 0.75, max_ratio = 1.3333;
+  double rotate = 0, brightness = 0, contrast = 0, saturation = 0, hue = 0, erase = 0;
+  int64_t temporal_jitter = 0;
+  std::string standardize = "after";
 
   // Model
   std::string model = "sora-cnn";

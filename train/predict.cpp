@@ -134,8 +134,9 @@ std::vector<std::string> videos_at(const std::string& path) {
 }
 
 Prediction classify(Evaluator& evaluator, const std::string& file) {
-  const ClipOptions options = clip_options(evaluator.classifier().description().preprocessing);
-  const auto source = open_frames(file);
+  const Preprocessing& preprocessing = evaluator.classifier().description().preprocessing;
+  const ClipOptions options = clip_options(preprocessing);
+  const auto source = open_frames(file, source_options(preprocessing));
   const ClipPlan plan = plan_clip(source->frame_count(), source->size(), options, nullptr);
   const Tensor frames = Tensor::empty({1, options.frames, options.height, options.width, 3}, DType::u8);
   read_clip(*source, plan, frames.values<uint8_t>());
