@@ -6,10 +6,14 @@
 
 #include "engine/tensor.h"
 #include "train/cli.h"
+#include "train/data_browse.h"
 #include "train/data_check.h"
+#include "train/data_extract.h"
 #include "train/data_index.h"
 #include "train/data_make.h"
+#include "train/data_shard.h"
 #include "train/data_split.h"
+#include "train/data_stats.h"
 #include "train/options.h"
 #include "train/signals.h"
 
@@ -20,9 +24,17 @@ constexpr const char* kAllExamples = R"(Examples:
   engine_data check videos                          what is wrong with a data set, and what is in it
   engine_data split videos --out lists              parts for training, validation and testing, as lists
   engine_data index videos                          look at every video once; training does the same when it starts
+  engine_data stats videos                          mean and deviation of pixels, lengths of videos
+  engine_data extract new.mp4 --out frames          frames as images
+  engine_data browse videos --out sheet.png         clips as training sees them
+  engine_data shard videos --out decoded            clips decoded once, for training without FFmpeg
   engine_data make demo/scenes                      a synthetic set; engine_data make --help tells of others)";
 
 constexpr const char* kExamples = R"(Examples:
+  engine_data stats videos                          mean and deviation of pixels, lengths of videos
+  engine_data extract new.mp4 --out frames          frames as images
+  engine_data browse videos --out sheet.png         clips as training sees them
+  engine_data shard videos --out decoded            clips decoded once, for training without FFmpeg
   engine_data make demo/scenes                      600 training and 200 test clips of 10 kinds of scenes
   engine_data make demo/motion --kind motion        the same of 10 motions, which no single frame tells apart
   engine_data make demo/speed --kind speed          clips with a number each, for engine_train --head regression
@@ -71,7 +83,9 @@ int body(int argc, char** argv) {
   CLI::App app("Makes, checks and prepares sets of videos.", "engine_data");
   app.footer(kAllExamples);
   app.require_subcommand(1);
-  const Subcommand commands[] = {declare_data_check(app), declare_data_index(app), declare_data_split(app)};
+  const Subcommand commands[] = {declare_data_check(app), declare_data_index(app),   declare_data_split(app),
+                                 declare_data_stats(app), declare_data_extract(app), declare_data_browse(app),
+                                 declare_data_shard(app)};
   CLI::App& command = *app.add_subcommand("make", "Makes a synthetic video set");
   command.footer(kExamples);
 

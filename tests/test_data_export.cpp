@@ -1,0 +1,234 @@
+// engine_data stats, extract, browse and shard, run as programs; text on a canvas.
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "io/canvas.h"
+#include "io/dataset.h"
+#include "io/frame_source.h"
+#include "io/image_writer.h"
+#include "tests/program_run.h"
+#include "tests/video_fixtures.h"
+#include "train/data_export.h"
+#include "train/data_stats.h"
+
+using namespace engine;
+using namespace engine::fixtures;
+using program_run::Outcome;
+using program_run::run;
+using program_run::write_text;
+
+namespace {
+
+Outcome data(const TemporaryFolder& scratch, const std::vector<std::string>& arguments) {
+  return run(scratch, "engine_data", arguments);
+}
+
+// x/one.mp4, y/two.mp4 and y/bad.mp4, which is none.
+void make_set(const TemporaryFolder& folder) {
+  fs::create_directories(folder / "set/x");
+  fs::create_directories(folder / "set/y");
+  make_video(folder / "set/x/one.mp4", 21, kX264);
+  make_video(folder / "set/y/two.mp4", 34, kX264);
+}
+
+std::vector<uint8_t> frames_of(const std::string& path, const std::vector<int64_t>& frames, FrameSize size = {}) {
+  const auto source = open_frames(path);
+  std::vector<uint8_t> rgb(frames.size() * (size == FrameSize{} ? source->size() : size).bytes());
+  source->read_frames(frames, size, rgb);
+  return rgb;
+}
+
+}  // namespace
+
+TEST_CASE("pixel sums: mean and deviation in double, however they are put together") {
+  Random random(5);
+  std::vector<uint8_t> rgb(3 * 7001);
+  for (uint8_t& value : rgb) value = static_cast<uint8_t>(random.below(random.below(2) == 0 ? 256 : 91));
+  PixelSums whole, parts;
+  whole.add(rgb);
+  for (const auto& [begin, count] : {std::pair<size_t, size_t>{3 * 2000, 3 * 5001}, {0, 3 * 2000}}) {
+    PixelSums part;
+    part.add(std::span(rgb).subspan(begin, count));
+    parts.add(part);
+  }
+  CHECK(whole.normalization() == parts.normalization());
+  for (size_t c = 0; c < 3; ++c) {
+    double mean = 0, square = 0;
+    for (size_t i = c; i < rgb.size(); i += 3) mean += rgb[i] / 255.0 / 7001;
+    for (size_t i = c; i < rgb.size(); i += 3) square += std::pow(rgb[i] / 255.0 - mean, 2) / 7001;
+    CHECK(std::abs(whole.normalization().mean[c] - mean) < 1e-12);
+    CHECK(std::abs(whole.normalization().deviation[c] - std::sqrt(square)) < 1e-12);
+    uint64_t counted_values = 0;
+    for (const uint64_t count : whole.histogram[c]) counted_values += count;
+    CHECK(counted_values == 7001);
+  }
+}
+
+TEST_CASE("stats: the figures of the frames looked at, ready for --normalize") {
+  if (!have_ffmpeg()) return;
+  const TemporaryFolder folder;
+  make_set(folder);
+  const auto told = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), {"stats", folder / "set", "--json"});
+    return nlohmann::json::parse(data(folder, more).out);
+  };
+  const auto report = told({"--frames", "100"});
+  PixelSums sums;
+  std::vector<int64_t> all;
+  for (int64_t i = 0; i < 34; ++i) all.push_back(i);
+  sums.add(frames_of(folder / "set/y/two.mp4", all));
+  all.resize(21);
+  sums.add(frames_of(folder / "set/x/one.mp4", all));
+  CHECK(report.at("pixels") == 55 * 160 * 96);
+  for (size_t c = 0; c < 3; ++c) {
+    CHECK(report.at("mean")[c].get<double>() == sums.normalization().mean[c]);
+    CHECK(report.at("deviation")[c].get<double>() == sums.normalization().deviation[c]);
+  }
+  CHECK(report.at("frames").at("low") == 21);
+  CHECK(report.at("frames").at("high") == 34);
+  CHECK(told({"--frames", "100", "--threads", "3"}) == report);
+  CHECK(told({"--frames", "3", "--size", "40x24"}).at("pixels") == 6 * 40 * 24);
+  write_text(folder / "set/y/bad.mp4", "text");
+  const Outcome text = data(folder, {"stats", folder / "set"});
+  CHECK(text.code == exit_code::kData);
+  CHECK(text.err.starts_with("left out: y/bad.mp4: "));
+  const size_t at = text.out.find("--normalize ") + 12;
+  CHECK(parse_normalization(text.out.substr(at, text.out.find('\n', at) - at)).has_value());
+  CHECK(contains(text.out, "[clip]\nnormalize = \""));
+  CHECK(data(folder, {"stats", folder / "set", "--split", "val"}).code == exit_code::kNoInput);
+}
+
+TEST_CASE("extract: PNG files hold the decoder's very bytes, and a set can be trained on") {
+  if (!have_ffmpeg()) return;
+  const TemporaryFolder folder;
+  make_set(folder);
+  const std::string video = folder / "set/y/two.mp4";
+  REQUIRE(data(folder, {"extract", video, "--out", folder / "all"}).code == 0);
+  CHECK(std::distance(fs::directory_iterator(folder / "all"), {}) == 34);
+  std::vector<int64_t> numbers;
+  for (int64_t i = 0; i < 34; ++i) numbers.push_back(i);
+  CHECK(frames_of(folder / "all", numbers) == frames_of(video, numbers));
+  CHECK(fs::exists(folder / "all/000001.png"));
+  CHECK(fs::exists(folder / "all/000034.png"));
+
+  REQUIRE(data(folder, {"extract", video, "--out", folder / "some", "--numbers", "3,30-31", "--size", "50x31"}).code ==
+          0);
+  CHECK(fs::exists(folder / "some/000032.png"));
+  CHECK(frames_of(folder / "some", {0, 1, 2}) == frames_of(video, {3, 30, 31}, {50, 31}));
+
+  write_text(folder / "set/y/bad.mp4", "text");
+  const Outcome set = data(folder, {"extract", folder / "set", "--out", folder / "frames", "--frames", "4", "--format",
+                                    "jpg", "--threads", "2"});
+  CHECK(set.code == exit_code::kData);
+  CHECK(contains(set.err, "left out: y/bad.mp4"));
+  CHECK(set.out == folder / "frames" + "\t2 clips\n");
+  const Splits splits = open_splits(folder / "frames", {.val_fraction = 0});
+  CHECK(splits.train.classes == std::vector<std::string>{"x", "y"});
+  REQUIRE(splits.train.samples.size() == 2);
+  CHECK(splits.train.samples[1].name == "y/two");
+  const std::vector<uint8_t> lossy = frames_of(splits.train.samples[1].path, {0, 1, 2, 3}),
+                             exact = frames_of(video, {4, 12, 21, 29});
+  double error = 0;
+  for (size_t i = 0; i < exact.size(); ++i) error += std::pow(lossy[i] - exact[i], 2);
+  CHECK(std::sqrt(error / static_cast<double>(exact.size())) < 6);
+  CHECK(lossy != exact);
+}
+
+TEST_CASE("shard: decoded clips with lists that tell the same as the videos") {
+  if (!have_ffmpeg()) return;
+  const TemporaryFolder folder;
+  make_set(folder);
+  write_text(folder / "set/train.txt", "x/one.mp4 \"big ape\"\ny/two.mp4 zebra\nx/one.mp4#t=0.2,0.6 zebra\n");
+  write_text(folder / "set/test.txt", "y/two.mp4#t=1 \"big ape\"\n");
+  REQUIRE(data(folder, {"shard", folder / "set", "--out", folder / "decoded", "--size", "40x24"}).code == 0);
+  const Splits splits = open_splits(folder / "decoded", {.val_fraction = 0});
+  CHECK(splits.train.classes == std::vector<std::string>{"big ape", "zebra"});
+  REQUIRE(splits.train.samples.size() == 3);
+  CHECK(splits.train.samples[0].path == folder / "decoded/big ape/one.frames");
+  CHECK(splits.train.samples[2].end == 0);
+  CHECK(open_frames(splits.train.samples[2].path)->frame_count() == 10);
+  CHECK(frames_of(splits.train.samples[2].path, {0, 9}) == frames_of(folder / "set/x/one.mp4", {5, 14}, {40, 24}));
+  REQUIRE(splits.test.samples.size() == 1);
+  CHECK(splits.test.samples[0].label == 0);
+  CHECK(frames_of(splits.test.samples[0].path, {0}) == frames_of(folder / "set/y/two.mp4", {25}, {40, 24}));
+  const Outcome again = data(folder, {"shard", folder / "set", "--out", folder / "decoded"});
+  CHECK(again.code == exit_code::kUsage);
+  CHECK(contains(again.err, "is not empty"));
+  CHECK(data(folder, {"shard", folder / "set", "--out", folder / "decoded", "--frames", "2", "--force"}).code == 0);
+  CHECK(open_frames(splits.train.samples[2].path)->frame_count() == 2);
+}
+
+TEST_CASE("browse: every clip with its frames where they belong") {
+  if (!have_ffmpeg()) return;
+  const TemporaryFolder folder;
+  make_set(folder);
+  const std::vector<std::string> base = {"browse", folder / "set", "--frames", "3", "--size", "64x48"};
+  const auto sheet = [&](const std::string& name, std::vector<std::string> more) {
+    more.insert(more.begin(), base.begin(), base.end());
+    more.insert(more.end(), {"--out", folder / name});
+    const Outcome outcome = data(folder, more);
+    INFO(outcome.err);
+    CHECK(outcome.code == 0);
+    fs::create_directories(folder / (name + ".frames_folder"));
+    fs::copy_file(folder / name, folder / (name + ".frames_folder/1.png"));
+    return outcome.out;
+  };
+  const std::string told = sheet("plain.png", {"--plain"});
+  CHECK(contains(told, "2 clips"));
+  const auto source = open_frames(folder / "plain.png.frames_folder");
+  const std::vector<uint8_t> rgb = frames_of(folder / "plain.png.frames_folder", {0});
+  const FrameSize size = source->size();
+  CHECK(size == FrameSize{3 * 68 + 4, 2 * (48 + 28) + 4});
+  int found = 0;
+  for (const auto& [path, frames] : {std::pair{folder / "set/x/one.mp4", std::vector<int64_t>{3, 10, 17}},
+                                     {folder / "set/y/two.mp4", {5, 17, 28}}}) {
+    // Evaluation cuts 64x48 out of 80x48.
+    const std::vector<uint8_t> clip = frames_of(path, frames, {80, 48});
+    for (int row = 0; row < 2; ++row) {
+      bool same = true;
+      for (int t = 0; t < 3; ++t)
+        for (int y = 0; y < 48; ++y)
+          for (int i = 0; i < 64 * 3; ++i) {
+            const size_t in_sheet = static_cast<size_t>(((row * 76 + 16 + y) * size.width + 4 + t * 68) * 3 + i);
+            const size_t in_clip = static_cast<size_t>(((t * 48 + y) * 80 + 8) * 3 + i);
+            same = same && rgb.at(in_sheet) == clip.at(in_clip);
+          }
+      found += same;
+    }
+  }
+  CHECK(found == 2);
+  sheet("a.png", {"--flip", "--random-crop", "--max-scale", "1.5", "--seed", "3"});
+  sheet("b.png", {"--flip", "--random-crop", "--max-scale", "1.5", "--seed", "3"});
+  sheet("c.png", {"--flip", "--random-crop", "--max-scale", "1.5", "--seed", "4"});
+  CHECK(read_file(folder / "a.png") == read_file(folder / "b.png"));
+  CHECK(read_file(folder / "a.png") != read_file(folder / "c.png"));
+  CHECK(data(folder, {"browse", folder / "set", "--out", folder / "x.gif"}).code == exit_code::kUsage);
+  CHECK(data(folder, {"browse", folder / "set"}).code == exit_code::kUsage);
+}
+
+TEST_CASE("numbers of frames") {
+  CHECK(parse_numbers("0,5,10-13") == std::vector<int64_t>{0, 5, 10, 11, 12, 13});
+  CHECK(parse_numbers("7") == std::vector<int64_t>{7});
+  for (const char* text : {"", ",", "1,", "a", "1-", "3-1", "-1", "1 2", "99999999", "1,,2"})
+    CHECK(error_of([&] { parse_numbers(text); }).first == exit_code::kUsage);
+}
+
+TEST_CASE("text on a canvas: letters stay inside, and differ") {
+  const auto drawn = [](std::string_view text, int x, int y) {
+    Canvas canvas(31, 13);
+    draw_text(canvas, x, y, text, {0.25f, 0.5f, 0.75f});
+    std::string picture;
+    for (const Color& pixel : canvas.pixels()) picture += pixel.g == 0.5f ? '#' : '.';
+    return picture;
+  };
+  CHECK(std::ranges::count(drawn("I", 2, 1), '#') == 11);
+  CHECK(std::ranges::count(drawn("   ", 2, 1), '#') == 0);
+  std::set<std::string> all;
+  for (char c = ' '; c <= '~'; ++c) all.insert(drawn(std::string(1, c), 2, 1));
+  CHECK(all.size() == 95);
+  CHECK(drawn("\xc3\xa9", 2, 1) == drawn("?", 2, 1));
+  CHECK(std::ranges::count(drawn("HHHHHHHHHHHH", -100, 0), '#') == 0);
+  CHECK(std::ranges::count(drawn("H", 29, 9), '#') == 5);
+}
