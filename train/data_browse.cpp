@@ -89,7 +89,7 @@ void draw_row(Canvas& canvas, int top, const Dataset& dataset, const Sample& sam
   try {
     const auto source = trimmed(open_frames(sample.path), sample);
     plan = plan_clip(source->frame_count(), source->size(), options, random);
-    rgb.resize(plan.frames.size() * plan.size.bytes());
+    rgb.resize(plan.frames.size() * plan.view.size.bytes());
     read_clip(*source, plan, rgb);
     note(fmt::format("{} frames", source->frame_count()));
   } catch (const Error& error) {
@@ -99,7 +99,8 @@ void draw_row(Canvas& canvas, int top, const Dataset& dataset, const Sample& sam
   if (plan.flip) note("mirrored");
   for (size_t t = 0; t < plan.frames.size(); ++t) {
     const int left = kGap + static_cast<int>(t) * (options.width + kGap), below = top + kTextHeight + 2 * kGap;
-    paste(canvas, left, below, std::span(rgb).subspan(t * plan.size.bytes(), plan.size.bytes()), plan.size);
+    paste(canvas, left, below, std::span(rgb).subspan(t * plan.view.size.bytes(), plan.view.size.bytes()),
+          plan.view.size);
     draw_text(canvas, left, below + options.height + kGap / 2, std::to_string(plan.frames[t]), kNote);
   }
 }

@@ -31,10 +31,6 @@ constexpr const char* kAllExamples = R"(Examples:
   engine_data make demo/scenes                      a synthetic set; engine_data make --help tells of others)";
 
 constexpr const char* kExamples = R"(Examples:
-  engine_data stats videos                          mean and deviation of pixels, lengths of videos
-  engine_data extract new.mp4 --out frames          frames as images
-  engine_data browse videos --out sheet.png         clips as training sees them
-  engine_data shard videos --out decoded            clips decoded once, for training without FFmpeg
   engine_data make demo/scenes                      600 training and 200 test clips of 10 kinds of scenes
   engine_data make demo/motion --kind motion        the same of 10 motions, which no single frame tells apart
   engine_data make demo/speed --kind speed          clips with a number each, for engine_train --head regression
