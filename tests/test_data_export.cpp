@@ -5,6 +5,7 @@
 #include <set>
 
 #include "io/canvas.h"
+#include "io/clip.h"
 #include "io/dataset.h"
 #include "io/frame_source.h"
 #include "io/image_writer.h"
@@ -184,15 +185,22 @@ TEST_CASE("browse: every clip with its frames where they belong") {
   int found = 0;
   for (const auto& [path, frames] : {std::pair{folder / "set/x/one.mp4", std::vector<int64_t>{3, 10, 17}},
                                      {folder / "set/y/two.mp4", {5, 17, 28}}}) {
-    // Evaluation cuts 64x48 out of 80x48.
-    const std::vector<uint8_t> clip = frames_of(path, frames, {80, 48});
+    ClipOptions options;
+    options.frames = 3;
+    options.width = 64;
+    options.height = 48;
+    const auto video = open_frames(path);
+    const ClipPlan plan = plan_clip(video->frame_count(), video->size(), options, nullptr);
+    CHECK(plan.frames == frames);
+    std::vector<uint8_t> clip(3 * plan.view.size.bytes());
+    read_clip(*video, plan, clip);
     for (int row = 0; row < 2; ++row) {
       bool same = true;
       for (int t = 0; t < 3; ++t)
         for (int y = 0; y < 48; ++y)
           for (int i = 0; i < 64 * 3; ++i) {
             const size_t in_sheet = static_cast<size_t>(((row * 76 + 16 + y) * size.width + 4 + t * 68) * 3 + i);
-            const size_t in_clip = static_cast<size_t>(((t * 48 + y) * 80 + 8) * 3 + i);
+            const size_t in_clip = static_cast<size_t>((t * 48 + y) * 64 * 3 + i);
             same = same && rgb.at(in_sheet) == clip.at(in_clip);
           }
       found += same;

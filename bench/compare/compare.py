@@ -12,7 +12,8 @@ under torch.compile. Of ops: eager (fused AdamW) and compile. Both sides flush d
 programs set OMP_WAIT_POLICY=PASSIVE for themselves; PyTorch gets what the environment says, by default nothing.
 
 ratio: the median, over pairs of neighbouring windows, of PyTorch's time over ours; above 1 ours is faster. spread: half
-the distance of these ratios' quartiles, over the ratio. Python needs PyTorch and torchvision, numpy and safetensors.
+the distance of these ratios' quartiles, over the ratio. cpu_ratio: the same of the processes' CPU time, which says more
+on a machine that others load, if OMP_WAIT_POLICY=PASSIVE keeps PyTorch's threads from spinning. Python needs PyTorch and torchvision, numpy and safetensors.
 """
 import argparse
 import datetime
@@ -26,6 +27,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 
 import safetensors.torch
 import torch
@@ -78,7 +80,8 @@ class Engine:
     def window(self, work_pass):
         self.process.stdin.write(work_pass + "\n")
         self.process.stdin.flush()
-        return self.read()["ms"]
+        line = self.read()
+        return line["ms"], line["cpu_ms"]
 
     def close(self):
         self.process.stdin.close()
@@ -92,23 +95,23 @@ class Peer:
         self.work, self.calls, self.device, self.repeats = work, calls, device, 1
         for _ in range(2):
             work()
-        took = self.milliseconds()
+        took = self.milliseconds()[0]
         while took < 20:
             self.repeats = max(self.repeats + 1, int(self.repeats * min(8.0, 1.2 * 20 / took)))
-            took = self.milliseconds()
+            took = self.milliseconds()[0]
 
     def milliseconds(self):
         wait(self.device)
-        start = datetime.datetime.now()
+        start, cpu_start = time.perf_counter(), time.process_time()
         for _ in range(self.repeats):
             self.work()
         wait(self.device)
-        return 1e3 * (datetime.datetime.now() - start).total_seconds()
+        return 1e3 * (time.perf_counter() - start), 1e3 * (time.process_time() - cpu_start)
 
     def window(self):
         if self.repeats > 1:
             self.work()
-        return self.milliseconds() / self.repeats / self.calls
+        return [ms / self.repeats / self.calls for ms in self.milliseconds()]
 
 
 def step_of(model, batches, fused):
@@ -159,16 +162,17 @@ def passes_of(w, variant, weights, batches, args, cache_bytes):
 
 
 def measure(engine, work_pass, peer, args):
-    pairs = []
-    spent = 0.0
-    while len(pairs) < args.rounds and (len(pairs) < 5 or spent < 1e3 * args.seconds):
-        pairs.append((engine.window(work_pass), peer.window()))
-        spent += sum(pairs[-1]) * peer.calls * peer.repeats
-    ratios = [theirs / ours for ours, theirs in pairs]
+    pairs, spent = [], 0.0
+    while len(pairs) < args.rounds and (len(pairs) < 5 or spent < args.seconds):
+        start = time.perf_counter()
+        pairs.append((*engine.window(work_pass), *peer.window()))
+        spent += time.perf_counter() - start
+    ours, ours_cpu, theirs, theirs_cpu = zip(*pairs)
+    ratios = [b / a for a, b in zip(ours, theirs)]
     ratio, quartiles = statistics.median(ratios), statistics.quantiles(ratios, n=4)
-    return {"ours_ms": statistics.median(ours for ours, _ in pairs),
-            "peer_ms": statistics.median(theirs for _, theirs in pairs), "ratio": ratio,
-            "spread": (quartiles[2] - quartiles[0]) / 2 / ratio, "pairs": len(pairs)}
+    return {"ours_ms": statistics.median(ours), "peer_ms": statistics.median(theirs), "ratio": ratio,
+            "spread": (quartiles[2] - quartiles[0]) / 2 / ratio, "pairs": len(pairs),
+            "cpu_ratio": statistics.median(b / a for a, b in zip(ours_cpu, theirs_cpu))}
 
 
 def compare(w, args, cache_bytes, rows, notes):
@@ -204,7 +208,8 @@ def compare(w, args, cache_bytes, rows, notes):
             row = {"name": name, "device": args.device, "peer": f"pytorch {torch.__version__}", "variant": variant,
                    **measure(engine, work_pass, peers[work_pass], args)}
             rows.append(row)
-            print(f"{name}, {variant}: {row['ours_ms']:.4g} ms, {row['peer_ms']:.4g} ms, ratio {row['ratio']:.2f}",
+            print(f"{name}, {variant}: {row['ours_ms']:.4g} ms, {row['peer_ms']:.4g} ms, ratio {row['ratio']:.2f}, "
+                  f"of CPU time {row['cpu_ratio']:.2f}",
                   file=sys.stderr)
         torch._dynamo.reset()
     engine.close()
@@ -213,8 +218,8 @@ def compare(w, args, cache_bytes, rows, notes):
 def table(result, workloads):
     variants = list(dict.fromkeys(row["variant"] for row in result["rows"]))
     lines = ["| workload | ours ms | " + " | ".join(f"{v} ms" for v in variants) + " | "
-             + " | ".join(f"ratio to {v}" for v in variants) + " | spread | goal | why below |",
-             "|---|" + "---:|" * (2 * len(variants) + 3) + "---|"]
+             + " | ".join(f"ratio to {v}" for v in variants) + " | of CPU time | spread | goal | why below |",
+             "|---|" + "---:|" * (2 * len(variants) + 4) + "---|"]
     for name in dict.fromkeys(row["name"] for row in result["rows"]):
         rows = {row["variant"]: row for row in result["rows"] if row["name"] == name}
         w = next(w for w in workloads if name == w["name"] or name.startswith(w["name"] + ", forward"))
@@ -225,7 +230,7 @@ def table(result, workloads):
         cells = [name, f"{statistics.median(row['ours_ms'] for row in rows.values()):.4g}",
                  *(f"{rows[v]['peer_ms']:.4g}" if v in rows else "" for v in variants),
                  *(f"{rows[v]['ratio']:.2f}" if v in rows else "" for v in variants),
-                 f"{max(row['spread'] for row in rows.values()):.1%}", f"{w['goal']:.2f}",
+                 f"{min(row['cpu_ratio'] for row in rows.values()):.2f}", f"{max(row['spread'] for row in rows.values()):.1%}", f"{w['goal']:.2f}",
                  (reason or "not looked into") if worst["ratio"] < w["goal"] else ""]
         lines.append("| " + " | ".join(cells) + " |")
     for note in result["notes"]:

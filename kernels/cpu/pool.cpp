@@ -53,6 +53,7 @@ void max_of_window(const PoolWindows& z, const PoolPlace& window, int64_t begin,
   });
   const int64_t out = z.y_offset(window) + begin;
   std::copy(best, best + count, y + out);
+#pragma omp simd simdlen(16)  // of as many bytes as fit into a vector, few channels would be done one by one
   for (int64_t c = 0; c < count; ++c) argmax[out + c] = static_cast<uint8_t>(where[c]);
 }
 
@@ -89,7 +90,7 @@ void max_pool_backward(CpuContext& ctx, const Pool3d& p, ConstView dy, ConstView
       const auto here = static_cast<Position<T>>(z.position(element, window));
       const T* from = dy.as<T>() + z.y_offset(window);
       const uint8_t* at = argmax.as<uint8_t>() + z.y_offset(window);
-#pragma omp simd
+#pragma omp simd simdlen(16)  // likewise
       for (int64_t c = 0; c < z.c; ++c) {
         const T value = from[c];
         sum[c] += static_cast<Position<T>>(at[c]) == here ? value : T(0);
