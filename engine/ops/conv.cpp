@@ -52,8 +52,7 @@ Tensor convolve(const Kind& kind, const Tensor& x, const Tensor& w, const Tensor
       [=, x = x.detach(), w = w.detach(), saved = is_identity(f) ? Tensor() : y.detach(), need_dx = needs_grad(x),
        need_dw = needs_grad(w), need_dbias = bias && needs_grad(bias)](const Grads& dy) {
         const Tensor dz = saved ? Tensor::empty_like(saved) : dy[0];
-        const Tensor dx = need_dx ? Tensor::empty_like(x) : Tensor();
-        const Tensor dw = need_dw ? Tensor::empty_like(w) : Tensor();
+        const Tensor dx = need_dx ? Tensor::empty_like(x) : Tensor(), dw = need_dw ? Tensor::empty_like(w) : Tensor();
         const Tensor dbias = need_dbias ? Tensor::empty({w.size(0)}, w.dtype(), w.device()) : Tensor();
         on(dz.device(), [&](auto& ctx) {
           if (saved) unary_backward(ctx, f, saved, dy[0], dz);
