@@ -57,6 +57,7 @@ Encoder open_encoder(const std::filesystem::path& path, int width, int height, i
   encoder->color_primaries = hd ? AVCOL_PRI_BT709 : AVCOL_PRI_SMPTE170M;
   encoder->color_trc = hd ? AVCOL_TRC_BT709 : AVCOL_TRC_SMPTE170M;
   encoder->chroma_sample_location = AVCHROMA_LOC_LEFT;
+  if (options.gop > 0) encoder->gop_size = options.gop;
   encoder->thread_count = 1;  // x264's rate control depends on the number of threads
   encoder->flags |= AV_CODEC_FLAG_GLOBAL_HEADER | AV_CODEC_FLAG_BITEXACT;
   ENGINE_CHECK(av_opt_set(encoder->priv_data, "preset", "veryfast", 0) >= 0 &&

@@ -10,6 +10,7 @@ namespace engine {
 
 struct VideoWriterOptions {
   int crf = 18;  // constant rate factor of x264: 0 (lossless) .. 51 (worst)
+  int gop = 0;   // frames from one key frame to the next at most; 0: as x264 has it, 250
 };
 
 // The same frames and options give the same bytes (with the same libx264). The file appears under its name only when

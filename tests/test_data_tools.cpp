@@ -11,6 +11,7 @@
 #include "tests/video_fixtures.h"
 #include "train/data_check.h"
 #include "train/data_leaks.h"
+#include "train/data_speed.h"
 
 using namespace engine;
 using namespace engine::fixtures;
@@ -272,7 +273,10 @@ TEST_CASE("check: every planted fault, and nothing else") {
   CHECK(report.at("counts").at("colour").at("bt709 limited") == 1);
   CHECK(report.at("oddities").empty());
   CHECK(report.at("clips_per_second") > 0);
-  CHECK(report.at("factor_with_dense_key_frames") >= 1);
+  CHECK_FALSE(report.contains("dense_key_frames"));  // every frame is decoded anyway
+  const auto sparse = checked(folder, path("b/good.mkv"), 0, {"--frames", "2", "--size", "32"});
+  CHECK(sparse.at("dense_key_frames").at("factor") > 0);
+  CHECK(sparse.at("dense_key_frames").at("space") > 0);
 
   const Outcome text = data(folder, {"check", folder / "set", "--deep"});
   CHECK(text.code == exit_code::kData);

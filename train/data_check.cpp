@@ -5,18 +5,15 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cmath>
-#include <ctime>
 #include <filesystem>
 #include <map>
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <thread>
 
 #include "engine/tensor.h"
-#include "io/clip.h"
 #include "io/text.h"
-#include "io/trim.h"
 #include "train/data_leaks.h"
+#include "train/data_speed.h"
 #include "train/data_split.h"
 #include "train/output.h"
 
@@ -31,8 +28,6 @@ constexpr const char* kExamples = R"(Examples:
   engine_data check videos --deep         decodes every frame, which also finds damage inside
   engine_data check list.txt --json       one JSON object, for programs)";
 
-constexpr size_t kTimed = 16;        // clips decoded to measure the speed
-constexpr int64_t kUsefulGop = 12;   // key frames as dense as this cost little space
 constexpr double kWorthWhile = 1.3;  // times faster
 
 // ---- problems ----
@@ -161,55 +156,6 @@ std::string range_of(std::vector<double> values, const char* format) {
   return fmt::format("{} to {}, median {}", text(values.front()), text(values.back()), text(values[values.size() / 2]));
 }
 
-// ---- speed ----
-
-struct Speed {
-  size_t clips = 0;
-  double per_second = 0;                   // on one core
-  int64_t decoded = 0, decoded_dense = 0;  // frames, as it is and with dense key frames
-  double factor() const {
-    return static_cast<double>(decoded) / static_cast<double>(std::max<int64_t>(decoded_dense, 1));
-  }
-};
-
-// Time that this thread computed, whatever else the machine does.
-double seconds_of_this_thread() {
-  timespec time{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
-}
-
-Speed measure(const std::vector<Clip>& clips, const std::vector<ClipFacts>& facts, const DataCheckOptions& options) {
-  std::vector<size_t> readable;
-  for (size_t i = 0; i < clips.size(); ++i)
-    if (facts[i].error.empty()) readable.push_back(i);
-  Speed speed;
-  const ClipOptions clip{.frames = options.frames, .height = options.size, .width = options.size};
-  std::vector<uint8_t> rgb(static_cast<size_t>(clip.frames) * FrameSize{clip.width, clip.height}.bytes());
-  double seconds = 0;
-  const size_t count = std::min(kTimed, readable.size());
-  for (size_t k = 0; k < count; ++k) {
-    const size_t i = readable[(2 * k + 1) * readable.size() / (2 * count)];
-    const double begin = seconds_of_this_thread();
-    std::vector<int64_t> frames;
-    try {
-      const auto source = trimmed(open_frames(clips[i].sample->path), *clips[i].sample);
-      const ClipPlan plan = plan_clip(source->frame_count(), source->size(), clip, nullptr);
-      frames = plan.frames;
-      read_clip(*source, plan, rgb);
-    } catch (const Error&) {
-      continue;  // damaged inside
-    }
-    seconds += seconds_of_this_thread() - begin;
-    ++speed.clips;
-    if (!facts[i].is_video) continue;
-    speed.decoded += decoded_frames(frames, facts[i].info.gop_mean);
-    speed.decoded_dense += decoded_frames(frames, static_cast<double>(kUsefulGop));
-  }
-  if (seconds > 0) speed.per_second = static_cast<double>(speed.clips) / seconds;
-  return speed;
-}
-
 // ---- the report ----
 
 std::string report(const Summary& summary, const Speed& speed, const DataCheckOptions& options) {
@@ -227,9 +173,15 @@ std::string report(const Summary& summary, const Speed& speed, const DataCheckOp
                            "video, measured on {})",
                            speed.per_second, speed.per_second * cores, cores, options.frames, options.size,
                            options.size, counted(speed.clips, "clip")));
-  if (speed.factor() < kWorthWhile) return text;
-  row("faster", fmt::format("about {:.1f} times, as {} instead of {} frames are decoded, with key frames every {}:",
-                            speed.factor(), speed.decoded_dense, speed.decoded, kUsefulGop));
+  if (!speed.dense) return text;
+  const auto& [factor, space, count] = *speed.dense;
+  const std::string measured = fmt::format("{:.1f} times the speed and {:.1f} times the space, measured on {}", factor,
+                                           space, counted(count, "clip"));
+  if (factor < kWorthWhile) {
+    row("note", fmt::format("key frames every {} would not help: {}", kUsefulGop, measured));
+    return text;
+  }
+  row("faster", fmt::format("with key frames every {}: {}", kUsefulGop, measured));
   row("", fmt::format("ffmpeg -i IN -c:v libx264 -g {} -crf 18 -pix_fmt yuv420p -an OUT.mp4", kUsefulGop));
   return text;
 }
@@ -247,7 +199,7 @@ ordered_json to_json(const Splits& splits, const std::vector<Problem>& problems,
                          {"problems", found}, {"counts", summary.counts}, {"oddities", summary.oddities}};
   if (speed.clips > 0) {
     object["clips_per_second"] = speed.per_second;
-    if (speed.decoded > 0) object["factor_with_dense_key_frames"] = speed.factor();
+    if (speed.dense) object["dense_key_frames"] = {{"factor", speed.dense->factor}, {"space", speed.dense->space}};
   }
   return object;
 }
@@ -268,19 +220,6 @@ void add_files_without_ending(const std::string& folder, Splits& splits) {
 }
 
 }  // namespace
-
-int64_t decoded_frames(const std::vector<int64_t>& frames, double gop) {
-  int64_t total = 0;
-  double next = 0;  // the first frame that is not decoded yet
-  for (const int64_t frame : frames) {
-    const auto wanted = static_cast<double>(frame);
-    const double key = std::ceil(std::floor(wanted / gop) * gop);
-    const double start = std::max(next, key);
-    total += static_cast<int64_t>(std::max(wanted - start + 1, 0.0));
-    next = std::max(next, wanted + 1);
-  }
-  return total;
-}
 
 std::vector<Problem> find_problems(const Splits& splits, const std::vector<std::string>& problems,
                                    const std::vector<ClipFacts>& facts, int frames, bool deep) {
@@ -320,7 +259,8 @@ int check_data(const DataCheckOptions& options) {
            [&](size_t i) { facts[i] = inspect(*clips[i].sample, options.deep); });
   const std::vector<Problem> problems = find_problems(splits, left_out, facts, options.frames, options.deep);
   const Summary summary = summarize(facts);
-  const Speed speed = measure(clips, facts, options);
+  const Speed speed =
+      measure_speed(clips, facts, {.frames = options.frames, .height = options.size, .width = options.size});
   const auto serious = static_cast<size_t>(std::ranges::count(problems, true, &Problem::serious));
   const int code = serious > 0 ? exit_code::kData : exit_code::kOk;
   if (options.json) {

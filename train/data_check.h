@@ -28,10 +28,6 @@ struct Problem {
 std::vector<Problem> find_problems(const Splits& splits, const std::vector<std::string>& problems,
                                    const std::vector<ClipFacts>& facts, int frames, bool deep);
 
-// Frames that have to be decoded for those of a clip (ascending, may repeat) where decoding may start at every
-// `gop`-th.
-int64_t decoded_frames(const std::vector<int64_t>& frames, double gop);
-
 // Prints a line for each problem and a summary on stdout, or one JSON object. Returns kOk, or kData where a problem is
 // serious. Throws as open_data() where there is nothing to check.
 int check_data(const DataCheckOptions& options);
