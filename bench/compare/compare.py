@@ -4,16 +4,19 @@
     python bench/compare/compare.py                          # all of it, into bench/results/<date>-cpu.json and .md
     python bench/compare/compare.py --only '^step/sora' --out /tmp/results
 
-A step is forward, cross entropy, backward, clipping and Adam. Its PyTorch twin starts from the same weights and sees the
-same clips. Where the losses (dropout 0, whose draws are each side's own) differ by more than 1e-4 of them in the first
-step, or by more than 2e-2 in the three after it, nothing is timed: Adam's first steps have the size of the learning rate
-whatever the size of the gradient, so that behind batch norms rounding moves them apart. Variants: `eager`, PyTorch's defaults; `eager channels_last`, with fused Adam; `compile`, the same
-under torch.compile. Of ops: eager (fused AdamW) and compile. Both sides flush denormals. Our
-programs set OMP_WAIT_POLICY=PASSIVE for themselves; PyTorch gets what the environment says, by default nothing.
+A step is forward, cross entropy, backward, clipping and Adam. Its PyTorch twin starts from the same weights and sees
+the same clips. Where the losses (dropout 0, whose draws are each side's own) differ by more than 1e-4 of them in the
+first step, or by more than 2e-2 in the three after it, nothing is timed: Adam's first steps have the size of the
+learning rate whatever the size of the gradient, so that behind batch norms rounding moves them apart.
+
+Variants: `eager`, PyTorch's defaults; `eager channels_last`, with fused Adam; `compile`, the same under torch.compile.
+Of ops: eager (fused AdamW) and compile. Both sides flush denormals. Our programs set OMP_WAIT_POLICY=PASSIVE for
+themselves; PyTorch gets what the environment says, by default nothing.
 
 ratio: the median, over pairs of neighbouring windows, of PyTorch's time over ours; above 1 ours is faster. spread: half
 the distance of these ratios' quartiles, over the ratio. cpu_ratio: the same of the processes' CPU time, which says more
-on a machine that others load, if OMP_WAIT_POLICY=PASSIVE keeps PyTorch's threads from spinning. Python needs PyTorch and torchvision, numpy and safetensors.
+on a machine that others load, if OMP_WAIT_POLICY=PASSIVE keeps PyTorch's threads from spinning. Python needs PyTorch
+and torchvision, numpy and safetensors.
 """
 import argparse
 import datetime
@@ -47,7 +50,8 @@ def parse():
     parser.add_argument("--only", default=".*", help="workloads whose name matches this regular expression")
     parser.add_argument("--variants", default="eager,eager channels_last,compile")
     parser.add_argument("--threads", type=int, default=2, help="of both sides")
-    parser.add_argument("--rounds", type=int, default=15, help="pairs of windows of every variant; 0: only compare losses")
+    parser.add_argument("--rounds", type=int, default=15,
+                        help="pairs of windows of every variant; 0: only compare losses")
     parser.add_argument("--seconds", type=float, default=40, help="after which a variant gets no more than 5 rounds")
     parser.add_argument("--compile-seconds", type=int, default=150, help="after which torch.compile is given up")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
@@ -182,7 +186,7 @@ def compare(w, args, cache_bytes, rows, notes):
         weights, batches = {}, []
         if "model" in w:
             weights = safetensors.torch.load_file(state)
-            batches = [(weights.pop(f"batch{i}.frames").to(args.device), weights.pop(f"batch{i}.labels").to(args.device))
+            batches = [[weights.pop(f"batch{i}.{part}").to(args.device) for part in ("frames", "labels")]
                        for i in range(4)]
             step = step_of(loaded(w, weights, args.device, dropout=0.0), batches, True)
             losses = [step().item() for _ in engine.losses]
@@ -246,7 +250,8 @@ def machine(args):
     return {"date": datetime.date.today().isoformat(), "device": args.device,
             "machine": torch.cuda.get_device_name() if args.device == "cuda" else cpu[1] if cpu else platform.machine(),
             "threads": args.threads, "commit": commit.stdout.strip(), "python": platform.python_version(),
-            "torch": torch.__version__, "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", ""), "load_average": [os.getloadavg()]}
+            "torch": torch.__version__, "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", ""),
+            "load_average": [os.getloadavg()]}
 
 
 def main():
