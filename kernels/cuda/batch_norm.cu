@@ -156,8 +156,7 @@ __global__ void __launch_bounds__(kColumnThreads* kPieceThreads, 1)
   };
   double sum = 0, squares = 0;
   if (is_channel)
-    for (int64_t piece = place; piece < pieces; piece += kPieceThreads)
-      sum = fma(rows_in(piece), mean_of(piece), sum);
+    for (int64_t piece = place; piece < pieces; piece += kPieceThreads) sum = fma(rows_in(piece), mean_of(piece), sum);
   const double m = column_sum(sum) / total;
   if (is_channel)
     for (int64_t piece = place; piece < pieces; piece += kPieceThreads) {
