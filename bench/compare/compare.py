@@ -234,7 +234,8 @@ def table(result, workloads):
         cells = [name, f"{statistics.median(row['ours_ms'] for row in rows.values()):.4g}",
                  *(f"{rows[v]['peer_ms']:.4g}" if v in rows else "" for v in variants),
                  *(f"{rows[v]['ratio']:.2f}" if v in rows else "" for v in variants),
-                 f"{min(row['cpu_ratio'] for row in rows.values()):.2f}", f"{max(row['spread'] for row in rows.values()):.1%}", f"{w['goal']:.2f}",
+                 f"{min(row['cpu_ratio'] for row in rows.values()):.2f}",
+                 f"{max(row['spread'] for row in rows.values()):.1%}", f"{w['goal']:.2f}",
                  (reason or "not looked into") if worst["ratio"] < w["goal"] else ""]
         lines.append("| " + " | ".join(cells) + " |")
     for note in result["notes"]:
