@@ -132,7 +132,9 @@ void Demuxer::open() {
   const int code = avformat_open_input(&context, ("file:" + path_).c_str(), nullptr, &settings.entries);
   context_.reset(context);
   if (code >= 0) return;
-  if (code == AVERROR(ENOMEM)) throw Error(concat(escaped(path_), ": out of memory"), exit_code::kMemory);
+  // Whatever a damaged header says ends like this when it is over the limit of prepare_library().
+  if (code == AVERROR(ENOMEM))
+    refuse("damaged: its header asks for more memory than there is, or than a video may take");
   if (head_.size() >= 8 && head_.compare(4, 4, "ftyp") == 0)
     refuse("damaged or cut off: the index (moov) is missing; copy or download the file again");
   refuse(concat("not a video that can be read here (starts with \"", escaped(head_, 16), "\")"));

@@ -14,19 +14,18 @@ namespace {
 
 constexpr FrameSize kTiny{16, 12};
 
-// Reads a few frames as training would. The code of the error; -1: none.
-int use(const std::string& path, Random& random) {
+// Reads a few frames as training would. The code of the error and its message; -1: none.
+std::pair<int, std::string> use(const std::string& path, Random& random) {
   SourceOptions options;
   options.max_pixels = 1280 * 720;
   return error_of([&] {
-           const auto source = open_frames(path, options);
-           const auto count = static_cast<uint64_t>(source->frame_count());
-           std::vector<int64_t> numbers;
-           for (int i = 0; i < 3; ++i) numbers.push_back(static_cast<int64_t>(random.below(count)));
-           std::vector<uint8_t> rgb(numbers.size() * kTiny.bytes());
-           source->read_frames(numbers, kTiny, rgb);
-         })
-      .first;
+    const auto source = open_frames(path, options);
+    const auto count = static_cast<uint64_t>(source->frame_count());
+    std::vector<int64_t> numbers;
+    for (int i = 0; i < 3; ++i) numbers.push_back(static_cast<int64_t>(random.below(count)));
+    std::vector<uint8_t> rgb(numbers.size() * kTiny.bytes());
+    source->read_frames(numbers, kTiny, rgb);
+  });
 }
 
 void put_number(std::string& bytes, size_t at, uint64_t value) {
@@ -114,7 +113,9 @@ TEST_CASE("videos with bytes changed at random give frames or an error, and no c
     write_file(path, mutated(sound[source], random));
     CAPTURE(i);
     CAPTURE(source);
-    const int code = use(path, random);
+    const auto [code, message] = use(path, random);
+    CAPTURE(code);
+    CAPTURE(message);
     CHECK((code == -1 || code == exit_code::kData));
     refused += code != -1;
   }
