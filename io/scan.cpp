@@ -345,12 +345,16 @@ Owned<AVCodecParameters> Track::codec_parameters() const {
   result->width = facts.width;
   result->height = facts.height;
   result->sample_aspect_ratio = {facts.aspect_num, facts.aspect_den};
-  result->field_order = static_cast<AVFieldOrder>(facts.field_order);
-  result->color_range = static_cast<AVColorRange>(facts.color_range);
-  result->color_primaries = static_cast<AVColorPrimaries>(facts.color_primaries);
-  result->color_trc = static_cast<AVColorTransferCharacteristic>(facts.color_trc);
-  result->color_space = static_cast<AVColorSpace>(facts.color_space);
-  result->chroma_location = static_cast<AVChromaLocation>(facts.chroma_location);
+  // An enumeration may hold no other values than its own, whatever is stored.
+  const auto one_of = []<class Enum>(int32_t value, Enum count, Enum otherwise) {
+    return value >= 0 && value < static_cast<int32_t>(count) ? static_cast<Enum>(value) : otherwise;
+  };
+  result->field_order = one_of(facts.field_order, static_cast<AVFieldOrder>(AV_FIELD_BT + 1), AV_FIELD_UNKNOWN);
+  result->color_range = one_of(facts.color_range, AVCOL_RANGE_NB, AVCOL_RANGE_UNSPECIFIED);
+  result->color_primaries = one_of(facts.color_primaries, AVCOL_PRI_NB, AVCOL_PRI_UNSPECIFIED);
+  result->color_trc = one_of(facts.color_trc, AVCOL_TRC_NB, AVCOL_TRC_UNSPECIFIED);
+  result->color_space = one_of(facts.color_space, AVCOL_SPC_NB, AVCOL_SPC_UNSPECIFIED);
+  result->chroma_location = one_of(facts.chroma_location, AVCHROMA_LOC_NB, AVCHROMA_LOC_UNSPECIFIED);
   result->video_delay = facts.video_delay;
   return result;
 }

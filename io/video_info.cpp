@@ -58,13 +58,12 @@ void describe_keys(const Track& track, VideoInfo& info) {
 
 }  // namespace
 
-void describe(const Track& track, VideoInfo& info) {
+void describe(const Track& track, const AVCodecParameters& parameters, VideoInfo& info) {
   const TrackFacts& facts = track.facts();
-  describe_colour(facts.format, static_cast<AVColorSpace>(facts.color_space),
-                  static_cast<AVColorRange>(facts.color_range), info);
-  info.interlaced = facts.field_order > AV_FIELD_PROGRESSIVE;
-  if (facts.aspect_num > 0 && facts.aspect_den > 0)
-    info.pixel_aspect = static_cast<double>(facts.aspect_num) / facts.aspect_den;
+  describe_colour(parameters.format, parameters.color_space, parameters.color_range, info);
+  info.interlaced = parameters.field_order > AV_FIELD_PROGRESSIVE;
+  const AVRational aspect = parameters.sample_aspect_ratio;
+  if (aspect.num > 0 && aspect.den > 0) info.pixel_aspect = av_q2d(aspect);
   info.stated_frames = facts.stated_frames;
   info.packets = track.packets();
   info.variable_rate = facts.flags & TrackFacts::kVariableRate;

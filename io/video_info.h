@@ -9,7 +9,7 @@ struct AVFrame;
 namespace engine::av {
 
 // What the header and the packets tell.
-void describe(const Track& track, VideoInfo& info);
+void describe(const Track& track, const AVCodecParameters& parameters, VideoInfo& info);
 // What a decoded picture tells, which headers do not always.
 void describe(const AVFrame& picture, VideoInfo& info);
 
