@@ -336,7 +336,6 @@ Owned<AVCodecParameters> Track::codec_parameters() const {
   result->extradata_size = static_cast<int>(extra);
   result->bit_rate = facts.bit_rate;
   result->codec_tag = facts.codec_tag;
-  result->codec_id = static_cast<AVCodecID>(facts.codec_id);
   result->format = facts.format;
   result->bits_per_coded_sample = facts.bits_per_coded_sample;
   result->bits_per_raw_sample = facts.bits_per_raw_sample;
@@ -349,6 +348,7 @@ Owned<AVCodecParameters> Track::codec_parameters() const {
   const auto one_of = []<class Enum>(int32_t value, Enum count, Enum otherwise) {
     return value >= 0 && value < static_cast<int32_t>(count) ? static_cast<Enum>(value) : otherwise;
   };
+  result->codec_id = one_of(facts.codec_id, AV_CODEC_ID_FIRST_AUDIO, AV_CODEC_ID_NONE);
   result->field_order = one_of(facts.field_order, static_cast<AVFieldOrder>(AV_FIELD_BT + 1), AV_FIELD_UNKNOWN);
   result->color_range = one_of(facts.color_range, AVCOL_RANGE_NB, AVCOL_RANGE_UNSPECIFIED);
   result->color_primaries = one_of(facts.color_primaries, AVCOL_PRI_NB, AVCOL_PRI_UNSPECIFIED);
