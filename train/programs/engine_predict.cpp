@@ -41,7 +41,9 @@ int body(int argc, char** argv) {
       "classify", "Tells the class of videos, or their numbers or labels, as the model's head has them");
   classify_command->footer("Examples:\n  engine_predict classify best.safetensors new.mp4 --top 3");
   classify_command->add_option("MODEL", classify.model, "The model, a .safetensors file")->required();
-  classify_command->add_option("PATH", classify.paths, "Videos, folders of images, folders of these, or lists (.txt, .csv)")->required();
+  classify_command
+      ->add_option("PATH", classify.paths, "Videos, folders of images, folders of these, or lists (.txt, .csv)")
+      ->required();
   classify_command->add_option("--top", classify.top, "How many classes to tell of each video (default 1)")
       ->type_name("K")
       ->check(CLI::Range(int64_t{1}, int64_t{1000000}));
