@@ -291,6 +291,59 @@ TEST_CASE("check: every planted fault, and nothing else") {
   CHECK(problems_of(checked(folder, folder / "set", 0)).empty());
 }
 
+TEST_CASE("check: the faults of real files, and none in sound ones") {
+  const char* given = std::getenv("ENGINE_REAL_DATA");
+  const fs::path odd = fs::path(given ? given : test::source_folder() + "/../shared/data") / "odd";
+  if (!fs::exists(odd / "README.md")) {
+    MESSAGE("skipped: no ", odd, "; set ENGINE_REAL_DATA to the folder that holds odd/");
+    return;
+  }
+  const std::map<std::string, std::string> expected = {{"audio_only.mp4", "audio only"},
+
+                                                       {"cut.mkv", "cut off"},
+                                                       {"cut.ts", "cut off"},
+                                                       {"cut.webm", "cut off"},
+                                                       {"cut_header_only.mp4", "cut off"},
+                                                       {"cut_moov_first.mp4", "cut off"},
+                                                       {"cut_no_index.avi", "cut off"},
+                                                       {"cut_no_moov.mp4", "cut off"},
+                                                       {"empty.mp4", "empty"},
+                                                       {"encrypted.mp4", "corrupt"},
+                                                       {"encrypted.webm", "corrupt"},
+                                                       {"ended_early.mkv", "cut off"},
+                                                       {"init_segment_only.mp4", "cut off"},
+                                                       {"no_extension", "duplicate"},
+                                                       {"text.mp4", "corrupt"},
+                                                       {"truncated_5544.mp4", "cut off"},
+                                                       {"vp9_invalid_bitstream.webm", "corrupt"},
+                                                       {"ts_start_57s.ts", ""},
+                                                       {"tiny_256x110.mp4", ""},
+                                                       {"mdat_too_long.mp4", ""},
+                                                       {"fragmented.mp4", ""},
+                                                       {"no_duration.webm", ""},
+                                                       {"partially_fragmented.mp4", ""},
+                                                       {"phone_rot90.mp4", ""},
+                                                       {"full_range_601.mp4", ""},
+                                                       {"interlaced_h264.mp4", ""},
+                                                       {"phone_h263_vfr.3gp", ""},
+                                                       {"kinetics_demo.mp4", ""},
+                                                       {"broken_audio.mp4", ""}};
+  const TemporaryFolder folder;
+  fs::create_directories(folder / "some");
+  for (const auto& [name, kind] : expected) fs::create_symlink(fs::absolute(odd / name), folder / ("some/" + name));
+  const auto report = checked(folder, folder / "some", exit_code::kData, {"--frames", "1", "--size", "16"});
+  std::map<std::string, std::string> found;
+  for (const auto& [name, kind] : expected) found[name];
+  for (const auto& each : report.at("problems")) found[each.at("where")] += each.at("kind").get<std::string>();
+  for (const auto& [name, kind] : expected) CHECK_MESSAGE(found[name] == kind, name, ": ", found[name]);
+  CHECK(found.size() == expected.size());
+  CHECK(report.at("oddities").at("interlaced (used as they are)") == 1);
+  CHECK(report.at("oddities").at("of variable frame rate (frames are taken by number)") == 2);
+  CHECK(report.at("oddities").at("rotated or mirrored by metadata (shown upright)") == 1);
+  CHECK(report.at("oddities").at("with pixels that are not square (taken as square)") == 5);
+  CHECK(report.at("counts").at("colour").at("bt601 full") == 1);
+}
+
 TEST_CASE("check: folders without labels, parts with the same group, and a data set that is not there") {
   if (!have_ffmpeg()) return;
   const TemporaryFolder folder;
