@@ -78,6 +78,7 @@ void write_image(const std::string& path, std::span<const uint8_t> rgb, FrameSiz
   if (code >= 0) code = avcodec_receive_packet(encoder.get(), packet.get());
   ENGINE_CHECK(code >= 0, "image: cannot encode ", escaped(path), ": ", av::error_text(code));
 
+  // Not write_file_atomically(): to wait for the disk would take longer than to encode most frames.
   const fs::path target(path),
       part = target.parent_path() / (std::string(kTemporaryPrefix) + target.filename().string());
   std::ofstream file(part, std::ios::binary);

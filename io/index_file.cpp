@@ -203,17 +203,13 @@ IndexedVideo VideoIndex::describe(int64_t number) const {
   const av::Track& track = found.track;
   const uint32_t flags = track.facts().flags;
   video.info = track.info();
-  video.pixel_format = track.format();
   video.seconds = track.time_of(track.frames() - 1);
   video.frames = track.frames();
-  video.packets = track.packets();
   video.direct = track.direct();
-  video.variable_rate = flags & av::TrackFacts::kVariableRate;
   video.open_gop = flags & av::TrackFacts::kOpenGop;
   bool in_row = false;
   for (int64_t i = 0; i < track.packets(); ++i) {
     const av::PacketRecord& packet = track.packet(i);
-    video.keys += packet.key();
     video.unreferenced += packet.unreferenced();
     const bool damaged = packet.marks & av::PacketRecord::kDamaged && packet.frame() >= 0;
     if (damaged && !in_row) video.damaged.emplace_back(packet.frame(), packet.frame());

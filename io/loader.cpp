@@ -230,7 +230,7 @@ Outcome Loader::Impl::decode(int64_t item, std::span<uint8_t> rgb) const {
 // True when the clip is mirrored.
 bool Loader::Impl::read(int64_t item, uint32_t attempt, std::span<uint8_t> rgb) const {
   const Sample& sample = dataset.samples[static_cast<size_t>(item)];
-  const auto source = trimmed(open_frames(sample.path, options.index.get(), options.source), sample);
+  const auto source = open_clip(sample, options.index.get(), options.source);
   Random random = draw(epoch, item, kDrawClip + attempt);
   const ClipPlan plan =
       plan_clip(source->frame_count(), source->size(), options.clip, options.training ? &random : nullptr);

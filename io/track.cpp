@@ -122,6 +122,20 @@ VideoInfo Track::info() const {
   info.rotation = (turned.transpose ? 90 : 0) + (turned.flip_y ? 180 : 0);
   info.stamped = ordered();
   info.fps = fps();
+  info.pixel_format = format_;
+  info.stated_frames = facts_->stated_frames;
+  info.variable_rate = facts_->flags & TrackFacts::kVariableRate;
+  if (facts_->aspect_num > 0 && facts_->aspect_den > 0)
+    info.pixel_aspect = static_cast<double>(facts_->aspect_num) / facts_->aspect_den;
+  info.packets = packets();
+  int64_t start = 0, groups = 1;
+  for (int64_t i = 1; i <= packets(); ++i) {
+    if (i < packets() && !packet(i).key()) continue;
+    info.gop_max = std::max(info.gop_max, i - start);
+    groups += i < packets();
+    start = i;
+  }
+  info.gop_mean = static_cast<double>(packets()) / static_cast<double>(groups);
   return info;
 }
 

@@ -59,4 +59,8 @@ std::unique_ptr<FrameSource> trimmed(std::unique_ptr<FrameSource> source, const 
   return std::make_unique<TrimmedSource>(std::move(source), first, std::max<int64_t>(end - first, 1));
 }
 
+std::unique_ptr<FrameSource> open_clip(const Sample& sample, const VideoIndex* index, const SourceOptions& options) {
+  return trimmed(open_frames(sample.path, index, options), sample);
+}
+
 }  // namespace engine

@@ -107,7 +107,7 @@ void VideoReader::Impl::describe() {
   parameters = track.codec_parameters();
   orientation = track.orientation();
   info = track.info();
-  av::describe(track, *parameters, info);
+  av::describe(*parameters, info);
 }
 
 // Sends one more packet.

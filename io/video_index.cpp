@@ -1,37 +1,18 @@
 #include "io/video_index.h"
 
-#include <fcntl.h>
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <atomic>
-#include <exception>
 #include <filesystem>
-#include <mutex>
-#include <system_error>
-#include <thread>
 
-#include "io/crc32c.h"
+#include "io/file_ends.h"
+#include "io/for_all.h"
 #include "io/index_file.h"
 #include "io/scan.h"
 #include "io/text.h"
 
 namespace engine {
 namespace {
-
-constexpr size_t kEnd = 64 * 1024;  // bytes at either end of a file that tell whether it is another one
-
-// Of the first and the last bytes of a file; 0 for one that cannot be read.
-uint64_t ends_of(const std::string& path, int64_t file_bytes) {
-  Descriptor file;
-  if (!file.open(retry([&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK); }))) return 0;
-  std::string end(kEnd, '\0');
-  const auto crc_at = [&](int64_t begin) {
-    const ssize_t count = retry([&] { return ::pread(file.get(), end.data(), end.size(), begin); });
-    return uint64_t{crc32c(std::string_view(end).substr(0, count > 0 ? static_cast<size_t>(count) : 0))};
-  };
-  return crc_at(0) | crc_at(std::max<int64_t>(file_bytes - static_cast<int64_t>(kEnd), 0)) << 32;
-}
 
 // What looking at a video gave.
 struct Scanned {
@@ -75,45 +56,17 @@ std::unique_ptr<Scanned> scan(const std::string& path, const SourceOptions& opti
     record.flags = IndexRecord::kUnusable;
     if (slow || error.code() == exit_code::kNoInput) record.flags |= IndexRecord::kAgain;
   }
-  record.ends = ends_of(path, record.file_bytes);
+  record.ends = file_ends(path, record.file_bytes);
   IndexRecord now{};
   stat_file(path, now);
   if (now.file_bytes != record.file_bytes || now.file_time != record.file_time) record.flags |= IndexRecord::kAgain;
   return found;
 }
 
-// Calls work(i) for all i below `count` from several threads, until one throws, which is passed on.
-template <class F>
-void for_all(int64_t count, int threads, const F& work) {
-  std::atomic<int64_t> next = 0;
-  std::exception_ptr failure;
-  std::mutex mutex;
-  const auto run = [&] {
-    try {
-      for (int64_t i = next++; i < count; i = next++) work(i);
-    } catch (...) {
-      next = count;
-      const std::lock_guard lock(mutex);
-      if (!failure) failure = std::current_exception();
-    }
-  };
-  {
-    std::vector<std::jthread> workers;
-    try {
-      while (std::ssize(workers) + 1 < std::min<int64_t>(threads, count)) workers.emplace_back(run);
-    } catch (const std::system_error&) {  // no more threads: those that there are do it
-    }
-    run();
-  }
-  if (failure) std::rethrow_exception(failure);
-}
-
 class Update {
  public:
   Update(const std::string& file, const std::string& folder, const IndexOptions& options)
       : file_(file), folder_(folder), options_(options) {
-    threads_ =
-        options.threads > 0 ? options.threads : static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
     try {
       old_ = VideoIndex::open(file, folder);
     } catch (const Error& error) {
@@ -132,7 +85,6 @@ class Update {
 
   std::string file_, folder_;
   const IndexOptions& options_;
-  int threads_ = 1;
   std::shared_ptr<const VideoIndex> old_;
   bool readable_ = true;
   std::vector<Job> jobs_;  // by name
@@ -159,27 +111,25 @@ bool Update::may_keep(const Job& job) const {
   stat_file(*job.path, now);
   if (record.flags & IndexRecord::kAgain || now.file_bytes != record.file_bytes || now.file_time != record.file_time)
     return false;
-  return !options_.thorough || (old_->impl().sound(job.old) && ends_of(*job.path, now.file_bytes) == record.ends);
+  return !options_.thorough || (old_->impl().sound(job.old) && file_ends(*job.path, now.file_bytes) == record.ends);
 }
 
 void Update::scan_all(const std::vector<Job*>& changed) const {
   const int64_t total = std::ssize(changed);
-  std::mutex mutex;
-  int64_t done = 0;
-  for_all(total, threads_, [&](int64_t i) {
+  const auto work = [&](int64_t i) {
     if (options_.source.stop.stop_requested()) throw Error("indexing stopped on request", exit_code::kStopped);
     Job& job = *changed[static_cast<size_t>(i)];
     job.scanned = scan(*job.path, options_.source);
-    const std::lock_guard lock(mutex);
-    if (options_.progress && !options_.progress(++done, total))
-      throw Error("indexing stopped on request", exit_code::kStopped);
-  });
+  };
+  const auto progress = [&](int64_t done) { return !options_.progress || options_.progress(done, total); };
+  if (for_all(total, options_.threads, work, progress) < total)
+    throw Error("indexing stopped on request", exit_code::kStopped);
 }
 
 IndexUpdate Update::run(std::span<const std::string> paths) {
   collect(paths);
   std::vector<char> kept(jobs_.size());
-  for_all(std::ssize(jobs_), std::ssize(jobs_) < 1000 && !options_.thorough ? 1 : threads_,
+  for_all(std::ssize(jobs_), std::ssize(jobs_) < 1000 && !options_.thorough ? 1 : options_.threads,
           [&](int64_t i) { kept[static_cast<size_t>(i)] = may_keep(jobs_[static_cast<size_t>(i)]); });
   std::vector<Job*> changed;
   for (size_t i = 0; i < jobs_.size(); ++i)

@@ -24,16 +24,14 @@ namespace engine {
 
 // A video of an index, for people.
 struct IndexedVideo {
-  std::string name;   // relative to the folder of the index, or absolute
-  int64_t bytes = 0;  // of the file
-  std::string error;  // why it cannot be used; empty, and what follows filled in, where it can
-  VideoInfo info;
-  std::string pixel_format;
+  std::string name;    // relative to the folder of the index, or absolute
+  int64_t bytes = 0;   // of the file
+  std::string error;   // why it cannot be used; empty, and what follows filled in, where it can
+  VideoInfo info;      // what the scan tells of it: no colours, and interlacing not
   double seconds = 0;  // from the first frame to the last
-  int64_t frames = 0, packets = 0, keys = 0, unreferenced = 0;
-  bool direct = false;         // packets are read from their places in the file, without a demuxer
-  bool variable_rate = false;  // frames are not evenly spaced
-  bool open_gop = false;       // pictures behind a key picture in the file are shown before it, by their time stamps
+  int64_t frames = 0, unreferenced = 0;
+  bool direct = false;    // packets are read from their places in the file, without a demuxer
+  bool open_gop = false;  // pictures behind a key picture in the file are shown before it, by their time stamps
   // First and last frame of each row of packets that the container calls damaged.
   std::vector<std::pair<int64_t, int64_t>> damaged;
 };

@@ -1,6 +1,5 @@
 #include "io/video_info.h"
 
-#include <algorithm>
 #include <string_view>
 
 extern "C" {
@@ -44,30 +43,11 @@ void describe_colour(int pixel_format, AVColorSpace matrix, AVColorRange range, 
     info.range = range == AVCOL_RANGE_MPEG ? "limited" : "unstated";
 }
 
-void describe_keys(const Track& track, VideoInfo& info) {
-  const int64_t count = track.packets();
-  int64_t start = 0, groups = 1;
-  for (int64_t i = 1; i <= count; ++i) {
-    if (i < count && !track.packet(i).key()) continue;
-    info.gop_max = std::max(info.gop_max, i - start);
-    groups += i < count;
-    start = i;
-  }
-  info.gop_mean = static_cast<double>(count) / static_cast<double>(groups);
-}
-
 }  // namespace
 
-void describe(const Track& track, const AVCodecParameters& parameters, VideoInfo& info) {
-  const TrackFacts& facts = track.facts();
+void describe(const AVCodecParameters& parameters, VideoInfo& info) {
   describe_colour(parameters.format, parameters.color_space, parameters.color_range, info);
   info.interlaced = parameters.field_order > AV_FIELD_PROGRESSIVE;
-  const AVRational aspect = parameters.sample_aspect_ratio;
-  if (aspect.num > 0 && aspect.den > 0) info.pixel_aspect = av_q2d(aspect);
-  info.stated_frames = facts.stated_frames;
-  info.packets = track.packets();
-  info.variable_rate = facts.flags & TrackFacts::kVariableRate;
-  describe_keys(track, info);
 }
 
 void describe(const AVFrame& picture, VideoInfo& info) {

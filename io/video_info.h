@@ -8,8 +8,8 @@ struct AVFrame;
 
 namespace engine::av {
 
-// What the header and the packets tell.
-void describe(const Track& track, const AVCodecParameters& parameters, VideoInfo& info);
+// What the header tells of colours and interlacing.
+void describe(const AVCodecParameters& parameters, VideoInfo& info);
 // What a decoded picture tells, which headers do not always.
 void describe(const AVFrame& picture, VideoInfo& info);
 

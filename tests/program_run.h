@@ -114,4 +114,8 @@ inline Outcome run(const TemporaryFolder& scratch, const std::string& program,
   return Process(scratch, program, arguments).finish();
 }
 
+inline Outcome engine_data(const TemporaryFolder& scratch, const std::vector<std::string>& arguments) {
+  return run(scratch, "engine_data", arguments);
+}
+
 }  // namespace program_run

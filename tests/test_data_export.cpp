@@ -16,15 +16,11 @@
 
 using namespace engine;
 using namespace engine::fixtures;
+using program_run::engine_data;
 using program_run::Outcome;
-using program_run::run;
 using program_run::write_text;
 
 namespace {
-
-Outcome data(const TemporaryFolder& scratch, const std::vector<std::string>& arguments) {
-  return run(scratch, "engine_data", arguments);
-}
 
 // x/one.mp4, y/two.mp4 and y/bad.mp4, which is none.
 void make_set(const TemporaryFolder& folder) {
@@ -73,7 +69,7 @@ TEST_CASE("stats: the figures of the frames looked at, ready for --normalize") {
   make_set(folder);
   const auto told = [&](std::vector<std::string> more) {
     more.insert(more.begin(), {"stats", folder / "set", "--json"});
-    return nlohmann::json::parse(data(folder, more).out);
+    return nlohmann::json::parse(engine_data(folder, more).out);
   };
   const auto report = told({"--frames", "100"});
   PixelSums sums;
@@ -92,13 +88,13 @@ TEST_CASE("stats: the figures of the frames looked at, ready for --normalize") {
   CHECK(told({"--frames", "100", "--threads", "3"}) == report);
   CHECK(told({"--frames", "3", "--size", "40x24"}).at("pixels") == 6 * 40 * 24);
   write_text(folder / "set/y/bad.mp4", "text");
-  const Outcome text = data(folder, {"stats", folder / "set"});
+  const Outcome text = engine_data(folder, {"stats", folder / "set"});
   CHECK(text.code == exit_code::kData);
   CHECK(text.err.starts_with("left out: y/bad.mp4: "));
   const size_t at = text.out.find("--normalize ") + 12;
   CHECK(parse_normalization(text.out.substr(at, text.out.find('\n', at) - at)).has_value());
   CHECK(contains(text.out, "[clip]\nnormalize = \""));
-  CHECK(data(folder, {"stats", folder / "set", "--split", "val"}).code == exit_code::kNoInput);
+  CHECK(engine_data(folder, {"stats", folder / "set", "--split", "val"}).code == exit_code::kNoInput);
 }
 
 TEST_CASE("extract: PNG files hold the decoder's very bytes, and a set can be trained on") {
@@ -106,7 +102,7 @@ TEST_CASE("extract: PNG files hold the decoder's very bytes, and a set can be tr
   const TemporaryFolder folder;
   make_set(folder);
   const std::string video = folder / "set/y/two.mp4";
-  REQUIRE(data(folder, {"extract", video, "--out", folder / "all"}).code == 0);
+  REQUIRE(engine_data(folder, {"extract", video, "--out", folder / "all"}).code == 0);
   CHECK(std::distance(fs::directory_iterator(folder / "all"), {}) == 34);
   std::vector<int64_t> numbers;
   for (int64_t i = 0; i < 34; ++i) numbers.push_back(i);
@@ -114,14 +110,14 @@ TEST_CASE("extract: PNG files hold the decoder's very bytes, and a set can be tr
   CHECK(fs::exists(folder / "all/000001.png"));
   CHECK(fs::exists(folder / "all/000034.png"));
 
-  REQUIRE(data(folder, {"extract", video, "--out", folder / "some", "--numbers", "3,30-31", "--size", "50x31"}).code ==
-          0);
+  REQUIRE(engine_data(folder, {"extract", video, "--out", folder / "some", "--numbers", "3,30-31", "--size", "50x31"})
+              .code == 0);
   CHECK(fs::exists(folder / "some/000032.png"));
   CHECK(frames_of(folder / "some", {0, 1, 2}) == frames_of(video, {3, 30, 31}, {50, 31}));
 
   write_text(folder / "set/y/bad.mp4", "text");
-  const Outcome set = data(folder, {"extract", folder / "set", "--out", folder / "frames", "--frames", "4", "--format",
-                                    "jpg", "--threads", "2"});
+  const Outcome set = engine_data(folder, {"extract", folder / "set", "--out", folder / "frames", "--frames", "4",
+                                           "--format", "jpg", "--threads", "2"});
   CHECK(set.code == exit_code::kData);
   CHECK(contains(set.err, "left out: y/bad.mp4"));
   CHECK(set.out == folder / "frames" + "\t2 clips\n");
@@ -143,7 +139,7 @@ TEST_CASE("shard: decoded clips with lists that tell the same as the videos") {
   make_set(folder);
   write_text(folder / "set/train.txt", "x/one.mp4 \"big ape\"\ny/two.mp4 zebra\nx/one.mp4#t=0.2,0.6 zebra\n");
   write_text(folder / "set/test.txt", "y/two.mp4#t=1 \"big ape\"\n");
-  REQUIRE(data(folder, {"shard", folder / "set", "--out", folder / "decoded", "--size", "40x24"}).code == 0);
+  REQUIRE(engine_data(folder, {"shard", folder / "set", "--out", folder / "decoded", "--size", "40x24"}).code == 0);
   const Splits splits = open_splits(folder / "decoded", {.val_fraction = 0});
   CHECK(splits.train.classes == std::vector<std::string>{"big ape", "zebra"});
   REQUIRE(splits.train.samples.size() == 3);
@@ -154,10 +150,11 @@ TEST_CASE("shard: decoded clips with lists that tell the same as the videos") {
   REQUIRE(splits.test.samples.size() == 1);
   CHECK(splits.test.samples[0].label == 0);
   CHECK(frames_of(splits.test.samples[0].path, {0}) == frames_of(folder / "set/y/two.mp4", {25}, {40, 24}));
-  const Outcome again = data(folder, {"shard", folder / "set", "--out", folder / "decoded"});
+  const Outcome again = engine_data(folder, {"shard", folder / "set", "--out", folder / "decoded"});
   CHECK(again.code == exit_code::kUsage);
   CHECK(contains(again.err, "is not empty"));
-  CHECK(data(folder, {"shard", folder / "set", "--out", folder / "decoded", "--frames", "2", "--force"}).code == 0);
+  CHECK(engine_data(folder, {"shard", folder / "set", "--out", folder / "decoded", "--frames", "2", "--force"}).code ==
+        0);
   CHECK(open_frames(splits.train.samples[2].path)->frame_count() == 2);
 }
 
@@ -169,7 +166,7 @@ TEST_CASE("browse: every clip with its frames where they belong") {
   const auto sheet = [&](const std::string& name, std::vector<std::string> more) {
     more.insert(more.begin(), base.begin(), base.end());
     more.insert(more.end(), {"--out", folder / name});
-    const Outcome outcome = data(folder, more);
+    const Outcome outcome = engine_data(folder, more);
     INFO(outcome.err);
     CHECK(outcome.code == 0);
     fs::create_directories(folder / (name + ".frames_folder"));
@@ -212,8 +209,8 @@ TEST_CASE("browse: every clip with its frames where they belong") {
   sheet("c.png", {"--flip", "--random-crop", "--max-scale", "1.5", "--seed", "4"});
   CHECK(read_file(folder / "a.png") == read_file(folder / "b.png"));
   CHECK(read_file(folder / "a.png") != read_file(folder / "c.png"));
-  CHECK(data(folder, {"browse", folder / "set", "--out", folder / "x.gif"}).code == exit_code::kUsage);
-  CHECK(data(folder, {"browse", folder / "set"}).code == exit_code::kUsage);
+  CHECK(engine_data(folder, {"browse", folder / "set", "--out", folder / "x.gif"}).code == exit_code::kUsage);
+  CHECK(engine_data(folder, {"browse", folder / "set"}).code == exit_code::kUsage);
 }
 
 TEST_CASE("numbers of frames") {

@@ -21,7 +21,7 @@ TEST_CASE("engine_data index tells what is in a set, and looks again only at wha
   const TemporaryFolder folder;
   const std::string data = folder / "set";
   make_videos(data);
-  const Outcome first = run(folder, "engine_data", {"index", data});
+  const Outcome first = engine_data(folder, {"index", data});
   CHECK(first.code == exit_code::kOk);
   CHECK(contains(first.out, "30 videos\t120 frames"));
   CHECK(contains(first.out, "32x32"));
@@ -29,23 +29,23 @@ TEST_CASE("engine_data index tells what is in a set, and looks again only at wha
   CHECK(contains(first.err, "30 scanned, 30 videos in all"));
   const std::string bytes = read_text(data + "/.engine-index");
   CHECK(VideoIndex::open(data + "/.engine-index", data)->size() == 30);
-  CHECK(contains(run(folder, "engine_data", {"index", data}).err, "0 scanned"));
+  CHECK(contains(engine_data(folder, {"index", data}).err, "0 scanned"));
   CHECK((read_text(data + "/.engine-index") == bytes));
 
   const std::string one = open_splits(data).train.samples[3].path;
   write_text(one, "<html>");
-  const Outcome second = run(folder, "engine_data", {"index", data, "--list"});
+  const Outcome second = engine_data(folder, {"index", data, "--list"});
   CHECK(contains(second.err, " 1 scanned, 30 videos in all"));
   CHECK(contains(second.out, "error: not a video"));
   CHECK(std::ranges::count(second.out, '\n') == 30);
-  CHECK(contains(run(folder, "engine_data", {"index", data}).out, "1\tcannot be used; the first: train/"));
+  CHECK(contains(engine_data(folder, {"index", data}).out, "1\tcannot be used; the first: train/"));
 
   // A new set may be made where the index of the old one lies.
   fs::copy(data + "/.engine-index", data + "/train/.engine-index");
-  CHECK(run(folder, "engine_data", {"make", data, "--train", "1", "--test", "1", "--force"}).code == exit_code::kOk);
-  CHECK(run(folder, "engine_data", {"index", folder / "missing"}).code == exit_code::kNoInput);
+  CHECK(engine_data(folder, {"make", data, "--train", "1", "--test", "1", "--force"}).code == exit_code::kOk);
+  CHECK(engine_data(folder, {"index", folder / "missing"}).code == exit_code::kNoInput);
   fs::create_directory(folder / "empty");
-  CHECK(run(folder, "engine_data", {"index", folder / "empty"}).code == exit_code::kNoInput);
+  CHECK(engine_data(folder, {"index", folder / "empty"}).code == exit_code::kNoInput);
 }
 
 TEST_CASE("lists are indexed whatever their labels are") {
@@ -58,10 +58,10 @@ TEST_CASE("lists are indexed whatever their labels are") {
     write_text(folder / "list.txt", path + label + "\n");
     CHECK(videos_of(folder / "list.txt") == std::vector<std::string>{folder / path});
   }
-  const Outcome outcome = run(folder, "engine_data", {"index", folder / "list.txt"});
+  const Outcome outcome = engine_data(folder, {"index", folder / "list.txt"});
   CHECK(outcome.code == exit_code::kOk);
   CHECK(fs::exists(folder / "list.txt.engine-index"));
-  const Outcome other = run(folder, "engine_data", {"index", folder / "list.txt", "--out", folder / "x.index"});
+  const Outcome other = engine_data(folder, {"index", folder / "list.txt", "--out", folder / "x.index"});
   CHECK(other.code == exit_code::kOk);
   CHECK(VideoIndex::open(folder / "x.index", folder.path())->contains(folder / path));
 }

@@ -15,15 +15,12 @@
 
 using namespace engine;
 using namespace engine::fixtures;
+using program_run::engine_data;
 using program_run::Outcome;
 using program_run::run;
 using program_run::write_text;
 
 namespace {
-
-Outcome data(const TemporaryFolder& scratch, const std::vector<std::string>& arguments) {
-  return run(scratch, "engine_data", arguments);
-}
 
 // Three classes of six people with three clips each: CLASS/sPERSON_tCLIP.mp4; nobody opens them.
 void make_people(const TemporaryFolder& folder) {
@@ -49,7 +46,7 @@ nlohmann::json checked(const TemporaryFolder& scratch, const std::string& path, 
                        const std::vector<std::string>& more = {}) {
   std::vector<std::string> arguments = {"check", path, "--json"};
   arguments.insert(arguments.end(), more.begin(), more.end());
-  const Outcome outcome = data(scratch, arguments);
+  const Outcome outcome = engine_data(scratch, arguments);
   INFO(outcome.out, outcome.err);
   CHECK(outcome.code == code);
   return nlohmann::json::parse(outcome.out);
@@ -68,8 +65,8 @@ std::vector<std::string> problems_of(const nlohmann::json& report) {
 TEST_CASE("split: lists that open as a data set, people kept together, the same for the same seed") {
   const TemporaryFolder folder;
   make_people(folder);
-  const Outcome outcome = data(folder, {"split", folder / "set", "--out", folder / "lists", "--groups", "(s[0-9]+)_",
-                                        "--val", "0.16", "--test", "0.34", "--seed", "3"});
+  const Outcome outcome = engine_data(folder, {"split", folder / "set", "--out", folder / "lists", "--groups",
+                                               "(s[0-9]+)_", "--val", "0.16", "--test", "0.34", "--seed", "3"});
   INFO(outcome.err);
   REQUIRE(outcome.code == 0);
   CHECK(outcome.out == folder / "lists/train.txt" + "\t27 clips\n" + folder / "lists/val.txt" + "\t9 clips\n" +
@@ -90,8 +87,8 @@ TEST_CASE("split: lists that open as a data set, people kept together, the same 
 
   const std::string train = read_file(folder / "lists/train.txt");
   const auto again = [&](const std::string& seed) {
-    data(folder, {"split", folder / "set", "--out", folder / "again", "--groups", "(s[0-9]+)_", "--val", "0.16",
-                  "--test", "0.34", "--seed", seed, "--force"});
+    engine_data(folder, {"split", folder / "set", "--out", folder / "again", "--groups", "(s[0-9]+)_", "--val", "0.16",
+                         "--test", "0.34", "--seed", seed, "--force"});
     return read_file(folder / "again/train.txt");
   };
   CHECK(again("3") == train);
@@ -101,7 +98,7 @@ TEST_CASE("split: lists that open as a data set, people kept together, the same 
 TEST_CASE("split: without groups every class in proportion; a table of groups; labels of every kind survive") {
   const TemporaryFolder folder;
   make_people(folder);
-  REQUIRE(data(folder, {"split", folder / "set", "--out", folder / "far/away/lists"}).code == 0);
+  REQUIRE(engine_data(folder, {"split", folder / "set", "--out", folder / "far/away/lists"}).code == 0);
   const Splits plain = open_splits(folder / "far/away/lists");
   for (const Dataset* part : {&plain.train, &plain.val, &plain.test})
     for (const auto& [label, count] : counts_of(*part))
@@ -114,8 +111,8 @@ TEST_CASE("split: without groups every class in proportion; a table of groups; l
       for (int clip = 1; clip <= 3; ++clip)
         table += concat("set/", name, "/s", person, "_t", clip, ".mp4,room ", person % 3, "\n");
   write_text(folder / "meta.csv", table);
-  REQUIRE(data(folder, {"split", folder / "set", "--out", folder / "rooms", "--groups", folder / "meta.csv:room",
-                        "--val", "0.33", "--test", "0.33"})
+  REQUIRE(engine_data(folder, {"split", folder / "set", "--out", folder / "rooms", "--groups", folder / "meta.csv:room",
+                               "--val", "0.33", "--test", "0.33"})
               .code == 0);
   const Splits rooms = open_splits(folder / "rooms");
   for (const Dataset* part : {&rooms.train, &rooms.val, &rooms.test}) {
@@ -130,8 +127,8 @@ TEST_CASE("split: without groups every class in proportion; a table of groups; l
   write_text(folder / "few/list.txt", "\"a b.mp4\" 0.25,-3\n\"#c.mp4\" 1e-7,4\nd.mp4 2,0\n");
   write_text(folder / "few/tags.txt", "\"a b.mp4\" \"x y,z\"\n\"#c.mp4\" \"\"\nd.mp4#t=0.5,2 z\n");
   for (const auto& [head, list] : {std::pair("regression", "list.txt"), {"multilabel", "tags.txt"}}) {
-    REQUIRE(data(folder, {"split", folder / concat("few/", list), "--head", head, "--out", folder / head, "--val", "0",
-                          "--test", "0"})
+    REQUIRE(engine_data(folder, {"split", folder / concat("few/", list), "--head", head, "--out", folder / head,
+                                 "--val", "0", "--test", "0"})
                 .code == 0);
     const SplitOptions options{.val_fraction = 0,
                                .head = std::string(head) == "regression" ? Head::regression : Head::multilabel};
@@ -154,7 +151,7 @@ TEST_CASE("split: what is refused") {
   const auto refused = [&](const std::vector<std::string>& more, const std::string& why, int code = exit_code::kUsage) {
     std::vector<std::string> arguments = {"split", folder / "set", "--out", folder / "lists"};
     arguments.insert(arguments.end(), more.begin(), more.end());
-    const Outcome outcome = data(folder, arguments);
+    const Outcome outcome = engine_data(folder, arguments);
     INFO(outcome.err);
     CHECK(outcome.code == code);
     CHECK(std::ranges::count(outcome.err, '\n') == 1);
@@ -170,8 +167,8 @@ TEST_CASE("split: what is refused") {
   write_text(folder / "lists/classes.txt", "mine\n");
   refused({}, "was not made by engine_data");
   fs::remove_all(folder / "lists");
-  REQUIRE(data(folder, {"split", folder / "set", "--out", folder / "lists"}).code == 0);
-  CHECK(contains(data(folder, {"split", folder / "set", "--out", folder / "lists"}).err, "give --force"));
+  REQUIRE(engine_data(folder, {"split", folder / "set", "--out", folder / "lists"}).code == 0);
+  CHECK(contains(engine_data(folder, {"split", folder / "set", "--out", folder / "lists"}).err, "give --force"));
 }
 
 TEST_CASE("repeats: the same file, the same bytes, the same group, in one part and in two") {
@@ -278,7 +275,7 @@ TEST_CASE("check: every planted fault, and nothing else") {
   CHECK(sparse.at("dense_key_frames").at("factor") > 0);
   CHECK(sparse.at("dense_key_frames").at("space") > 0);
 
-  const Outcome text = data(folder, {"check", folder / "set", "--deep"});
+  const Outcome text = engine_data(folder, {"check", folder / "set", "--deep"});
   CHECK(text.code == exit_code::kData);
   CHECK(text.err.empty());
   CHECK(contains(text.out, "cut off     " + path("train.txt") + ":3: a/cut.mp4: only "));
@@ -292,8 +289,7 @@ TEST_CASE("check: every planted fault, and nothing else") {
 }
 
 TEST_CASE("check: the faults of real files, and none in sound ones") {
-  const char* given = std::getenv("ENGINE_REAL_DATA");
-  const fs::path odd = fs::path(given ? given : test::source_folder() + "/../shared/data") / "odd";
+  const fs::path odd = fs::path(test::real_data()) / "odd";
   if (!fs::exists(odd / "README.md")) {
     MESSAGE("skipped: no ", odd, "; set ENGINE_REAL_DATA to the folder that holds odd/");
     return;
@@ -359,7 +355,7 @@ TEST_CASE("check: folders without labels, parts with the same group, and a data 
   CHECK(problems_of(report) == std::vector<std::string>{"duplicate deeper/no_ending", "corrupt notes"});
   CHECK(checked(folder, folder / "heap/one.mp4", 0).at("clips") == 1);
 
-  CHECK(data(folder, {"check", folder / "nothing"}).code == exit_code::kNoInput);
+  CHECK(engine_data(folder, {"check", folder / "nothing"}).code == exit_code::kNoInput);
   fs::create_directories(folder / "split");
   make_video(folder / "split/s1_a.mp4", 17, kX264);
   make_video(folder / "split/s1_b.mp4", 18, kX264);

@@ -14,12 +14,6 @@ using namespace engine::fixtures;
 
 namespace {
 
-// Files whose names are enough: finding clips does not open them.
-void touch(const std::string& path) {
-  fs::create_directories(fs::path(path).parent_path());
-  write_file(path, "x");
-}
-
 // `counts`: clips of classes "a", "b", ...
 void make_classes(const std::string& root, const std::vector<int>& counts) {
   for (size_t label = 0; label < counts.size(); ++label)

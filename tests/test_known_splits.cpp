@@ -9,22 +9,14 @@
 #include "io/loader.h"
 #include "io/stratify.h"
 #include "io/trim.h"
+#include "tests/program_run.h"
 #include "tests/video_fixtures.h"
 
 using namespace engine;
 using namespace engine::fixtures;
+using program_run::write_text;
 
 namespace {
-
-void touch(const std::string& path) {
-  fs::create_directories(fs::path(path).parent_path());
-  write_file(path, "x");
-}
-
-void put(const std::string& path, const std::string& text) {
-  fs::create_directories(fs::path(path).parent_path());
-  write_file(path, text);
-}
 
 Splits open_whole(const std::string& path, int number = 0) {
   return open_splits(path, {.val_fraction = 0, .split_number = number});
@@ -46,10 +38,10 @@ void make_ucf101(const std::string& root, const std::string& lists) {
   for (const char* clip :
        {"Diving/v_Diving_g01_c01", "Diving/v_Diving_g02_c01", "Archery/v_Archery_g01_c01", "Archery/v_Archery_g03_c02"})
     touch(concat(root, "/UCF-101/", clip, ".avi"));
-  put(lists + "/classInd.txt", "1 Archery\r\n2 Diving\r\n");
-  put(lists + "/trainlist01.txt", "Diving/v_Diving_g02_c01.avi 2\r\nArchery/v_Archery_g03_c02.avi 1\r\n");
-  put(lists + "/testlist01.txt", "Diving/v_Diving_g01_c01.avi\r\nArchery/v_Archery_g01_c01.avi\r\n");
-  put(lists + "/trainlist03.txt", "Archery/v_Archery_g01_c01.avi 1\nDiving/v_Diving_g01_c01.avi 2\n");
+  write_text(lists + "/classInd.txt", "1 Archery\r\n2 Diving\r\n");
+  write_text(lists + "/trainlist01.txt", "Diving/v_Diving_g02_c01.avi 2\r\nArchery/v_Archery_g03_c02.avi 1\r\n");
+  write_text(lists + "/testlist01.txt", "Diving/v_Diving_g01_c01.avi\r\nArchery/v_Archery_g01_c01.avi\r\n");
+  write_text(lists + "/trainlist03.txt", "Archery/v_Archery_g01_c01.avi 1\nDiving/v_Diving_g01_c01.avi 2\n");
 }
 
 }  // namespace
@@ -80,7 +72,7 @@ TEST_CASE("UCF101: labels by folder, videos of another ending, and mistakes") {
   make_ucf101(folder / "data", folder / "data/lists");
   const std::string list = folder / "data/lists/trainlist01.txt";
   const auto refused = [&](const std::string& content, const std::string& why) {
-    put(list, content);
+    write_text(list, content);
     const auto [code, message] = refusal(folder / "data");
     CHECK(code == exit_code::kData);
     CHECK_MESSAGE(contains(message, why), message);
@@ -92,14 +84,14 @@ TEST_CASE("UCF101: labels by folder, videos of another ending, and mistakes") {
   refused("v_Diving_g02_c01.avi\n", "trainlist01.txt:1: neither a number nor a folder tells the class");
   fs::remove(folder / "data/lists/classInd.txt");
   fs::rename(folder / "data/UCF-101/Diving/v_Diving_g02_c01.avi", folder / "data/UCF-101/Diving/v_Diving_g02_c01.mp4");
-  put(list, "Diving/v_Diving_g02_c01.avi\nArchery/v_Archery_g03_c02.avi\n");
+  write_text(list, "Diving/v_Diving_g02_c01.avi\nArchery/v_Archery_g03_c02.avi\n");
   CHECK(told(open_whole(folder / "data").train) ==
         "Diving/v_Diving_g02_c01.avi=Diving Archery/v_Archery_g03_c02.avi=Archery");
-  put(list, "Diving/v_Diving_g02_c01.avi\nArchery/v_Archery_g99_c01.avi\n");
+  write_text(list, "Diving/v_Diving_g02_c01.avi\nArchery/v_Archery_g99_c01.avi\n");
   CHECK(refusal(folder / "data").first == exit_code::kNoInput);
   CHECK(contains(refusal(folder / "data").second, "1 of 4 clips are missing"));
   // The folder of the lists alone, with the videos beside it.
-  put(list, "Diving/v_Diving_g02_c01.avi\nArchery/v_Archery_g03_c02.avi\n");
+  write_text(list, "Diving/v_Diving_g02_c01.avi\nArchery/v_Archery_g03_c02.avi\n");
   CHECK(open_whole(folder / "data/lists").train.samples.size() == 2);
 }
 
@@ -113,7 +105,7 @@ TEST_CASE("groups in names stay together where a validation part is split off") 
         touch(folder / path);
         train += path + "\n";
       }
-  put(folder / "trainlist01.txt", train);
+  write_text(folder / "trainlist01.txt", train);
   for (const uint64_t seed : {1u, 5u}) {
     const Splits splits = open_splits(folder.path(), {.val_fraction = 0.3, .seed = seed});
     std::set<std::string> groups;
@@ -135,10 +127,10 @@ TEST_CASE("HMDB51's split files, with names that look like comments") {
                                   std::string("clap/c.avi"), std::string("wave/c.avi"), std::string("wave/d.avi")})
     touch(folder / ("hmdb51_org/" + clip));
   const std::string lists = folder / "testTrainMulti_7030_splits/";
-  put(lists + "clap_test_split2.txt", odd + " 1 \nFilm_clap_u_nm_np1_fr_goo_1.avi 2 \nc.avi 0 \n");
-  put(lists + "wave_test_split2.txt", "c.avi 1 \nd.avi 2 \n");
-  put(lists + "wave_test_split3.txt", "d.avi 1\n");
-  put(lists + "clap_test_split3.txt", "c.avi 1\n");
+  write_text(lists + "clap_test_split2.txt", odd + " 1 \nFilm_clap_u_nm_np1_fr_goo_1.avi 2 \nc.avi 0 \n");
+  write_text(lists + "wave_test_split2.txt", "c.avi 1 \nd.avi 2 \n");
+  write_text(lists + "wave_test_split3.txt", "d.avi 1\n");
+  write_text(lists + "clap_test_split3.txt", "c.avi 1\n");
   const Splits splits = open_whole(folder.path());
   CHECK(told(splits.train) == "clap/" + odd + "=clap wave/c.avi=wave");
   CHECK(told(splits.test) == "clap/Film_clap_u_nm_np1_fr_goo_1.avi=clap wave/d.avi=wave");
@@ -146,21 +138,21 @@ TEST_CASE("HMDB51's split files, with names that look like comments") {
   CHECK(splits.train.samples[1].path == folder / "hmdb51_org/wave/c.avi");
   CHECK(contains(splits.how, "HMDB51, split 2 of 2"));
   CHECK(open_whole(lists + "wave_test_split3.txt").train.samples.size() == 2);
-  put(lists + "wave_test_split2.txt", "c.avi 1\nd.avi 3\n");
+  write_text(lists + "wave_test_split2.txt", "c.avi 1\nd.avi 3\n");
   CHECK(contains(refusal(folder.path()).second, "wave_test_split2.txt:2: 1 for training, 2 for testing or 0"));
 }
 
 TEST_CASE("Kinetics: columns by name, cut-out and whole videos, missing ones counted") {
   const TemporaryFolder folder;
-  put(folder / "annotations/train.csv",
-      "\xef\xbb\xbflabel,youtube_id,time_start,time_end,split,is_cc\r\n"
-      "\"swinging, baseball\",-a_0,10,20,train,0\r\n"
-      "riding mule,bbb,3.5,13.5,train,0\r\n"
-      "riding mule,gone,1,11,train,0\r\n");
-  put(folder / "annotations/validate.csv",
-      "youtube_id,time_start,time_end,split,label\n"
-      "ccc,0,10,validate,riding mule\n"
-      "ddd,0,10,test,\n");
+  write_text(folder / "annotations/train.csv",
+             "\xef\xbb\xbflabel,youtube_id,time_start,time_end,split,is_cc\r\n"
+             "\"swinging, baseball\",-a_0,10,20,train,0\r\n"
+             "riding mule,bbb,3.5,13.5,train,0\r\n"
+             "riding mule,gone,1,11,train,0\r\n");
+  write_text(folder / "annotations/validate.csv",
+             "youtube_id,time_start,time_end,split,label\n"
+             "ccc,0,10,validate,riding mule\n"
+             "ddd,0,10,test,\n");
   touch(folder / "train/swinging_baseball/-a_0_000010_000020.mp4");
   touch(folder / "train/riding_mule/bbb.mkv");
   touch(folder / "val/ccc_000000_000010.mp4");
@@ -174,11 +166,11 @@ TEST_CASE("Kinetics: columns by name, cut-out and whole videos, missing ones cou
   CHECK(splits.how ==
         "Kinetics: train.csv, validate.csv; 1 clips without a video left out; 1 clips without a label left out");
   CHECK(refusal(folder.path(), 1).first == exit_code::kUsage);
-  put(folder / "annotations/train.csv", "label,youtube_id,time_start,time_end\nx,bbb,10,3\n");
+  write_text(folder / "annotations/train.csv", "label,youtube_id,time_start,time_end\nx,bbb,10,3\n");
   CHECK(contains(refusal(folder.path()).second, "train.csv:2: youtube_id, time_start and time_end"));
-  put(folder / "annotations/train.csv", "label,youtube_id,time_start,time_end\nx,\"bbb,10,3\n");
+  write_text(folder / "annotations/train.csv", "label,youtube_id,time_start,time_end\nx,\"bbb,10,3\n");
   CHECK(contains(refusal(folder.path()).second, "train.csv:2: a quote is not closed"));
-  put(folder / "annotations/train.csv", "label,youtube_id,time_start,time_end\nx,bbb,1,3,train\n");
+  write_text(folder / "annotations/train.csv", "label,youtube_id,time_start,time_end\nx,bbb,1,3,train\n");
   CHECK(contains(refusal(folder.path()).second, "train.csv:2: 5 cells where the first line names 4"));
 }
 
@@ -191,7 +183,7 @@ TEST_CASE("a part of a video: its frames and no others") {
   const Splits splits = open_whole(folder / "list.txt");
   const std::array<std::pair<int, int>, 3> expected = {{{10, 15}, {20, 20}, {0, 5}}};
   for (size_t i = 0; i < 3; ++i) {
-    const auto source = trimmed(open_frames(splits.train.samples[i].path), splits.train.samples[i]);
+    const auto source = open_clip(splits.train.samples[i]);
     REQUIRE(source->frame_count() == expected[i].second);
     std::vector<int64_t> frames = {source->frame_count() - 1, 0};
     std::vector<uint8_t> rgb(2 * kSmall.bytes());
@@ -217,7 +209,7 @@ TEST_CASE("a part of a video: its frames and no others") {
   Sample late = splits.train.samples[0];
   late.begin = 9;
   late.end = 0;
-  CHECK(contains(error_of([&] { trimmed(open_frames(late.path), late); }).second, "begins at 9 s, and the video ends"));
+  CHECK(contains(error_of([&] { open_clip(late); }).second, "begins at 9 s, and the video ends"));
   write_file(folder / "twice.txt", "a.mp4#t=0.4,1.0 0\nb.mp4 1\na.mp4#t=0.4,1 0\n");
   CHECK(contains(refusal(folder / "twice.txt").second, "twice.txt:3: a.mp4#t=0.4,1: the same clip as"));
 }

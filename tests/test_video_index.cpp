@@ -157,7 +157,7 @@ TEST_CASE("through the index every frame is the one of the sequential pass") {
     CHECK(video.direct == each.direct);
     CHECK((video.unreferenced > 0) == each.skips);
     CHECK(video.open_gop == each.open_gop);
-    CHECK(video.variable_rate == contains(each.name, "varied"));
+    CHECK(video.info.variable_rate == contains(each.name, "varied"));
   }
   CHECK(described(*update.index, "turned.mp4").info.rotation != 0);
   CHECK(described(*update.index, "cut.mp4").frames == 15);

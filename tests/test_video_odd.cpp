@@ -16,12 +16,6 @@ namespace {
 
 constexpr FrameSize kThumbnail{32, 24};
 
-std::string real_folder() {
-  const char* given = std::getenv("ENGINE_REAL_DATA");
-  return given ? given : test::source_folder() + "/../shared/data";
-}
-std::string odd_folder() { return real_folder() + "/odd"; }
-
 std::string trimmed(const std::string& text) {
   const size_t first = text.find_first_not_of(' ');
   return first == text.npos ? "" : text.substr(first, text.find_last_not_of(' ') - first + 1);
@@ -112,7 +106,7 @@ int64_t decoded_count(const std::string& path, const VideoIndex& index) {
 }  // namespace
 
 TEST_CASE("every odd file gives as many frames as FFmpeg counts, or is refused") {
-  const std::string folder = odd_folder();
+  const std::string folder = test::real_data() + "/odd";
   if (!fs::exists(folder + "/README.md")) {
     MESSAGE("skipped: no ", folder, "; set ENGINE_REAL_DATA to the folder that holds odd/");
     return;
@@ -135,16 +129,16 @@ TEST_CASE("ordinary videos are read through an index as without one") {
   for (const char* set : {"actions", "dark", "wagon"}) {
     std::vector<std::string> all;
     std::error_code missing;
-    for (const auto& entry : fs::recursive_directory_iterator(real_folder() + "/" + set, missing))
+    for (const auto& entry : fs::recursive_directory_iterator(test::real_data() + "/" + set, missing))
       if (entry.path().extension() == ".mp4") all.push_back(entry.path().string());
     std::ranges::sort(all);
     for (size_t i = 0; i < all.size(); i += 9) videos.push_back(all[i]);
   }
   if (videos.empty()) {
-    MESSAGE("skipped: no videos in ", real_folder(), "; set ENGINE_REAL_DATA");
+    MESSAGE("skipped: no videos in ", test::real_data(), "; set ENGINE_REAL_DATA");
     return;
   }
-  const IndexUpdate update = update_index("", real_folder(), videos);
+  const IndexUpdate update = update_index("", test::real_data(), videos);
   compared = 0;
   for (const std::string& path : videos) {
     CAPTURE(path);

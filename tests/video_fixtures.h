@@ -29,6 +29,12 @@ inline void write_file(const std::string& path, const std::string& content) {
   std::ofstream(path, std::ios::binary) << content;
 }
 
+// With the folders that it lies in. Files whose names are enough: finding clips does not open them.
+inline void touch(const std::string& path) {
+  fs::create_directories(fs::path(path).parent_path());
+  write_file(path, "x");
+}
+
 inline std::string read_file(const std::string& path) {
   std::ifstream stream(path, std::ios::binary);
   return {std::istreambuf_iterator<char>(stream), {}};

@@ -87,7 +87,7 @@ void draw_row(Canvas& canvas, int top, const Dataset& dataset, const Sample& sam
   std::vector<uint8_t> rgb;
   ClipPlan plan;
   try {
-    const auto source = trimmed(open_frames(sample.path), sample);
+    const auto source = open_clip(sample);
     plan = plan_clip(source->frame_count(), source->size(), options, random);
     rgb.resize(plan.frames.size() * plan.view.size.bytes());
     read_clip(*source, plan, rgb);

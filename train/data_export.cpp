@@ -67,24 +67,30 @@ void make_room(const fs::path& place) {
 
 }  // namespace
 
-void declare_export(CLI::App& command, ExportOptions& options, std::string& size) {
+void declare_size(CLI::App& command, FrameSize& size) {
+  const auto parse = [&size](const std::string& text) {
+    const std::optional<FrameSize> parsed = parse_frame_size(text);
+    if (!parsed)
+      throw Error(fmt::format("--size {}: give one number, or WIDTHxHEIGHT such as 320x240; 8 to 4096", escaped(text)),
+                  exit_code::kUsage);
+    size = *parsed;
+  };
+  command
+      .add_option_function<std::string>(
+          "--size", parse, "Pixels that frames are scaled to; one number: both sides (default: as they are)")
+      ->type_name("WIDTHxHEIGHT");
+}
+
+void declare_export(CLI::App& command, ExportOptions& options) {
   declare_data(command, options.data);
   command.add_option("--out", options.out, "Folder for the result")->required();
-  command.add_option("--size", size, "Pixels that frames are scaled to; one number: both sides (default: as they are)")
-      ->type_name("WIDTHxHEIGHT");
+  declare_size(command, options.size);
   CLI::Option* frames =
       command.add_option("--frames", options.frames, "So many frames of each clip, spread evenly (default: all)")
           ->check(CLI::Range(1, 1000000));
   command.add_option("--numbers", options.numbers, "These frames, counted from 0, for example 0,5,10-20")
       ->excludes(frames);
   command.add_flag("--force", options.force, "Replace clips and lists in OUT");
-}
-
-FrameSize export_size(const std::string& text) {
-  if (text.empty()) return {};
-  if (const std::optional<FrameSize> size = parse_frame_size(text)) return *size;
-  throw Error(fmt::format("--size {}: give one number, or WIDTHxHEIGHT such as 320x240; 8 to 4096", escaped(text)),
-              exit_code::kUsage);
 }
 
 std::vector<int64_t> parse_numbers(const std::string& text) {
@@ -133,7 +139,7 @@ int export_clips(const ExportOptions& options,
   std::vector<std::string> bad(clips.size());
   for_each(clips.size(), options.data.threads, "clips", [&](size_t i) {
     try {
-      const auto source = trimmed(open_frames(clips[i].sample->path), *clips[i].sample);
+      const auto source = open_clip(*clips[i].sample);
       if (!one) make_room(places[i]);
       write(*source, places[i]);
     } catch (const Error& error) {

@@ -21,10 +21,9 @@ struct ExportOptions {
 };
 
 // Declares all of it but the ending.
-void declare_export(CLI::App& command, ExportOptions& options, std::string& size);
-
-// "64" or "320x240"; 0 x 0 for an empty text. Throws kUsage for anything else.
-FrameSize export_size(const std::string& text);
+void declare_export(CLI::App& command, ExportOptions& options);
+// Declares --size alone: "64" or "320x240".
+void declare_size(CLI::App& command, FrameSize& size);
 
 // The numbers in "0,5,10-20"; throws kUsage for anything else.
 std::vector<int64_t> parse_numbers(const std::string& text);

@@ -44,17 +44,14 @@ Subcommand declare_data_extract(CLI::App& program) {
   command->footer(kExamples);
   struct All {
     ExportOptions options;
-    std::string size, format = "png";
+    std::string format = "png";
   };
   const auto all = std::make_shared<All>();
-  declare_export(*command, all->options, all->size);
+  declare_export(*command, all->options);
   command->add_option("--format", all->format, "png, without loss, or jpg")
       ->check(CLI::IsMember({"png", "jpg"}))
       ->capture_default_str();
-  return {command, [all] {
-            all->options.size = export_size(all->size);
-            return extract_frames(all->options, all->format);
-          }};
+  return {command, [all] { return extract_frames(all->options, all->format); }};
 }
 
 }  // namespace engine

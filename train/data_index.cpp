@@ -8,7 +8,6 @@
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
-#include <limits>
 #include <map>
 #include <set>
 
@@ -18,7 +17,6 @@
 #include "io/list_file.h"
 #include "io/text.h"
 #include "train/output.h"
-#include "train/progress.h"
 #include "train/signals.h"
 
 namespace fs = std::filesystem;
@@ -48,21 +46,6 @@ bool is_video(const std::string& path) {
   return !is_decoded_clip_name(path) && !fs::is_directory(path, ignored);
 }
 
-// A bar like that of training.
-class IndexProgress {
- public:
-  explicit IndexProgress(ProgressMode mode) : progress_(mode) {}
-  bool operator()(int64_t done, int64_t total) {
-    if (done == 1) progress_.start("Index", total);
-    progress_.update(done, done, std::numeric_limits<double>::quiet_NaN());
-    if (done == total) progress_.finish();
-    return StopSignals::received() == 0;
-  }
-
- private:
-  Progress progress_;
-};
-
 void write_index(const std::string& file, const std::string& bytes) {
   std::error_code ignored;
   fs::create_directories(fs::path(file).parent_path(), ignored);
@@ -71,48 +54,6 @@ void write_index(const std::string& file, const std::string& bytes) {
 
 double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
-std::string how_many(int64_t count, const char* what) {
-  return fmt::format("{} {}{}", count, what, count == 1 ? "" : "s");
-}
-
-void collect_folder(const fs::path& folder, std::vector<std::string>& videos) {
-  std::error_code error;
-  for (const auto& entry : fs::directory_iterator(folder, error)) {
-    const std::string name = entry.path().filename().string();
-    if (name.starts_with('.')) continue;
-    if (entry.is_directory(error))
-      collect_folder(entry.path(), videos);
-    else if (is_video_name(name) && is_video(entry.path().string()))
-      videos.push_back(entry.path().string());
-  }
-}
-
-// Lists differ in what the label is (io/list_file.h); the way to read one is the way that finds the files.
-void collect_list(const fs::path& list, std::vector<std::string>& videos) {
-  std::vector<std::string> best;
-  size_t most = 0;
-  std::exception_ptr failure;
-  for (const LabelColumn column : {LabelColumn::one, LabelColumn::several}) {
-    try {
-      std::vector<std::string> paths;
-      size_t there = 0;
-      for (const ListEntry& entry : read_list(list.string(), column)) {
-        const std::string path = (list.parent_path() / entry.path).string();
-        std::error_code ignored;
-        there += fs::exists(path, ignored);
-        if (is_video(path)) paths.push_back(path);
-      }
-      if (!best.empty() && there <= most) continue;
-      most = there;
-      best = std::move(paths);
-    } catch (const Error&) {
-      failure = std::current_exception();
-    }
-  }
-  if (best.empty() && failure) std::rethrow_exception(failure);
-  videos.insert(videos.end(), best.begin(), best.end());
 }
 
 std::string clock_of(double seconds) { return fmt::format("{:.1f} s", seconds); }
@@ -134,12 +75,11 @@ void print_video(const IndexedVideo& video) {
     return;
   }
   line += fmt::format("{} {}, {}x{}, {} frames, {:.6g} fps, {}, {}, {} bytes, key frame every {:.3g}", video.info.codec,
-                      video.pixel_format, video.info.size.width, video.info.size.height, video.frames, video.info.fps,
-                      clock_of(video.seconds), video.info.container, video.bytes,
-                      static_cast<double>(video.packets) / static_cast<double>(std::max<int64_t>(video.keys, 1)));
+                      video.info.pixel_format, video.info.size.width, video.info.size.height, video.frames,
+                      video.info.fps, clock_of(video.seconds), video.info.container, video.bytes, video.info.gop_mean);
   if (video.info.rotation != 0) line += fmt::format(", rotated {}", video.info.rotation);
   if (video.info.mirrored) line += ", mirrored";
-  if (video.variable_rate) line += ", variable rate";
+  if (video.info.variable_rate) line += ", variable rate";
   if (video.open_gop) line += ", open GOP";
   if (!video.info.stamped) line += ", without time stamps";
   if (!video.damaged.empty()) line += ", damaged at frames " + rows_of(video.damaged);
@@ -158,18 +98,18 @@ void print_table(const VideoIndex& index, bool list) {
       if (unusable++ == 0) first_error = escaped(video.name) + ": " + video.error;
       continue;
     }
-    ++kinds[fmt::format("{} {} {}x{}", video.info.codec, video.pixel_format, video.info.size.width,
+    ++kinds[fmt::format("{} {} {}x{}", video.info.codec, video.info.pixel_format, video.info.size.width,
                         video.info.size.height)];
     frames += video.frames;
     bytes += video.bytes;
     direct += video.direct;
-    varied += video.variable_rate;
+    varied += video.info.variable_rate;
     open += video.open_gop;
     unstamped += !video.info.stamped;
     damaged += !video.damaged.empty();
   }
   if (list) return;
-  print_out(fmt::format("{}\t{} frames\t{:.1f} MB\n", how_many(index.size(), "video"), frames,
+  print_out(fmt::format("{}\t{} frames\t{:.1f} MB\n", counted(static_cast<size_t>(index.size()), "video"), frames,
                         static_cast<double>(bytes) * 1e-6));
   std::vector<std::pair<int64_t, std::string>> order;
   for (const auto& [kind, count] : kinds) order.emplace_back(-count, kind);
@@ -207,14 +147,15 @@ std::shared_ptr<const VideoIndex> prepare_index(const std::string& data, const S
   if (paths.size() < 2 || !video_available()) return nullptr;
   const auto start = std::chrono::steady_clock::now();
   const IndexPlace place = index_place(data);
-  IndexProgress progress(mode);
+  Bar progress("Index", mode);
   IndexOptions options;
   options.progress = [&](int64_t done, int64_t total) { return progress(done, total); };
   const IndexUpdate update = update_index(place.read, place.folder, paths, options);
   if (!update.changed) return update.index;
   try {
     write_index(place.write, update.bytes);
-    print_err(fmt::format("index: {} ({})\n", how_many(update.scanned, "video"), clock_of(seconds_since(start))));
+    print_err(fmt::format("index: {} ({})\n", counted(static_cast<size_t>(update.scanned), "video"),
+                          clock_of(seconds_since(start))));
   } catch (const Error& error) {
     print_err(fmt::format("warning: the index of the videos is not kept: {}\n", error.what()));
   }
@@ -224,14 +165,12 @@ std::shared_ptr<const VideoIndex> prepare_index(const std::string& data, const S
 std::vector<std::string> videos_of(const std::string& data) {
   std::error_code ignored;
   if (!fs::exists(data, ignored)) throw Error(concat(escaped(data), ": no such file"), exit_code::kNoInput);
-  std::vector<std::string> videos;
-  if (!fs::is_directory(data, ignored)) {
-    collect_list(data, videos);
-  } else {
-    collect_folder(data, videos);
-    for (const char* name : {"train.txt", "val.txt", "test.txt"})
-      if (const fs::path list = fs::path(data) / name; fs::exists(list, ignored)) collect_list(list, videos);
-  }
+  const bool is_folder = fs::is_directory(data, ignored);
+  std::vector<std::string> videos = is_folder ? find_clips(data) : read_paths(data);
+  for (const char* name : {"train.txt", "val.txt", "test.txt"})
+    if (const fs::path list = fs::path(data) / name; is_folder && fs::exists(list, ignored))
+      std::ranges::copy(read_paths(list.string()), std::back_inserter(videos));
+  std::erase_if(videos, [](const std::string& path) { return !is_video(path); });
   if (videos.empty()) throw Error(concat(escaped(data), ": no videos here"), exit_code::kNoInput);
   return videos;
 }
@@ -254,7 +193,7 @@ int index_data(const DataIndexOptions& options) {
   const std::vector<std::string> paths = videos_of(options.data);
   IndexPlace place = index_place(options.data);
   if (!options.out.empty()) place.read = place.write = options.out;
-  IndexProgress progress(ProgressMode::automatic);
+  Bar progress("Index");
   IndexOptions indexing;
   indexing.thorough = true;
   indexing.progress = [&](int64_t done, int64_t total) { return progress(done, total); };
@@ -268,7 +207,8 @@ int index_data(const DataIndexOptions& options) {
   if (update.changed) write_index(place.write, update.bytes);
   print_table(*update.index, options.list);
   print_err(fmt::format("{}: {} scanned, {} in all ({})\n", escaped(update.changed ? place.write : place.read),
-                        update.scanned, how_many(update.index->size(), "video"), clock_of(seconds_since(start))));
+                        update.scanned, counted(static_cast<size_t>(update.index->size()), "video"),
+                        clock_of(seconds_since(start))));
   return exit_code::kOk;
 }
 

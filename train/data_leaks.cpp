@@ -9,7 +9,7 @@
 #include <map>
 #include <unordered_map>
 
-#include "io/crc32c.h"
+#include "io/file_ends.h"
 #include "io/text.h"
 
 namespace engine {
@@ -17,19 +17,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int64_t kProbe = 32 << 10;  // bytes at either end of a file
 constexpr int64_t kChunk = 1 << 20;
-
-// Checksum of the first and the last bytes; 0 for a file that cannot be read.
-uint32_t ends_of(const std::string& path, int64_t bytes) {
-  std::ifstream file(path, std::ios::binary);
-  std::string text(static_cast<size_t>(std::min(bytes, kProbe)), '\0');
-  file.read(text.data(), std::ssize(text));
-  uint32_t sum = crc32c(text);
-  file.seekg(bytes - std::ssize(text)).read(text.data(), std::ssize(text));
-  sum = crc32c(text, sum);
-  return file ? sum : 0;
-}
 
 bool same_bytes(const std::string& a, const std::string& b) {
   std::ifstream first(a, std::ios::binary), second(b, std::ios::binary);
@@ -82,8 +70,8 @@ void find_same_bytes(const std::vector<Clip>& clips, bool leaks_only, std::vecto
   }
   for (const auto& [bytes, members] : by_size) {
     if (!worth_reading(members)) continue;
-    std::map<uint32_t, std::vector<size_t>> by_ends;
-    for (const size_t i : members) by_ends[ends_of(clips[i].sample->path, bytes)].push_back(i);
+    std::map<uint64_t, std::vector<size_t>> by_ends;
+    for (const size_t i : members) by_ends[file_ends(clips[i].sample->path, bytes)].push_back(i);
     for (const auto& [sum, alike] : by_ends) {
       if (!worth_reading(alike)) continue;
       for (size_t k = 1; k < alike.size(); ++k) {

@@ -3,19 +3,16 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cstdio>
-#include <exception>
 #include <fstream>
-#include <mutex>
 #include <string>
 #include <system_error>
-#include <thread>
 #include <vector>
 
 #include "engine/tensor.h"
 #include "io/atomic_file.h"
 #include "io/decoded_clip.h"
+#include "io/for_all.h"
 #include "io/video_writer.h"
 #include "train/data_index.h"
 #include "train/data_lists.h"
@@ -210,31 +207,9 @@ int make_data(const DataMakeOptions& options, const DataMakeProgress& progress) 
   check(options);
   prepare_folder(options);
   const int total = total_clips(options);
-  std::atomic<int> next = 0;
-  std::mutex mutex;  // of `done`, `failure` and the calls of `progress`
-  int done = 0;
-  std::exception_ptr failure;
-  const auto work = [&] {
-    try {
-      for (int i = next++; i < total; i = next++) {
-        make_clip(options, job_of(options, i));
-        const std::lock_guard lock(mutex);
-        if (!progress(++done, total)) next = total;
-      }
-    } catch (...) {
-      const std::lock_guard lock(mutex);
-      if (!failure) failure = std::current_exception();
-      next = total;
-    }
-  };
-  const int cores = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
-  {
-    std::vector<std::jthread> helpers;
-    const int threads = std::min(options.threads > 0 ? options.threads : cores, total);
-    for (int i = 1; i < threads; ++i) helpers.emplace_back(work);
-    work();
-  }
-  if (failure) std::rethrow_exception(failure);
+  const auto done = static_cast<int>(for_all(
+      total, options.threads, [&](int64_t i) { make_clip(options, job_of(options, static_cast<int>(i))); },
+      [&](int64_t so_far) { return progress(static_cast<int>(so_far), total); }));
   if (done == total && head_for(options.kind) != Head::classification) write_lists(options);
   return done;
 }

@@ -28,17 +28,10 @@ int shard_clips(const ExportOptions& options) {
 Subcommand declare_data_shard(CLI::App& program) {
   CLI::App* command = program.add_subcommand("shard", "Stores clips decoded");
   command->footer(kExamples);
-  struct All {
-    ExportOptions options;
-    std::string size;
-  };
-  const auto all = std::make_shared<All>();
-  all->options.ending = ".frames";
-  declare_export(*command, all->options, all->size);
-  return {command, [all] {
-            all->options.size = export_size(all->size);
-            return shard_clips(all->options);
-          }};
+  const auto options = std::make_shared<ExportOptions>();
+  options->ending = ".frames";
+  declare_export(*command, *options);
+  return {command, [options] { return shard_clips(*options); }};
 }
 
 }  // namespace engine

@@ -32,7 +32,7 @@ double seconds_of_this_thread() {
 double seconds_to_read(const Sample& sample, const ClipOptions& options, std::vector<int64_t>& frames) {
   std::vector<uint8_t> rgb(static_cast<size_t>(options.frames) * FrameSize{options.width, options.height}.bytes());
   const double begin = seconds_of_this_thread();
-  const auto source = trimmed(open_frames(sample.path), sample);
+  const auto source = open_clip(sample);
   const ClipPlan plan = plan_clip(source->frame_count(), source->size(), options, nullptr);
   read_clip(*source, plan, rgb);
   frames = plan.frames;
@@ -64,7 +64,7 @@ bool can_be_encoded(const ClipFacts& facts) {
 }
 
 void encode_anew(const Sample& sample, const ClipFacts& facts, const fs::path& path) {
-  const auto source = trimmed(open_frames(sample.path), sample);
+  const auto source = open_clip(sample);
   std::vector<int64_t> all(static_cast<size_t>(facts.frames));
   for (size_t i = 0; i < all.size(); ++i) all[i] = static_cast<int64_t>(i);
   std::vector<uint8_t> rgb(all.size() * facts.size.bytes());

@@ -188,25 +188,17 @@ int tell_stats(const DataStatsOptions& options) {
 Subcommand declare_data_stats(CLI::App& program) {
   CLI::App* command = program.add_subcommand("stats", "Tells mean and deviation of pixels, and lengths of videos");
   command->footer(kExamples);
-  struct All {
-    DataStatsOptions options;
-    std::string size;
-  };
-  const auto all = std::make_shared<All>();
-  declare_data(*command, all->options.data);
-  command->add_option("--split", all->options.part, "train, val, test or all")
+  const auto options = std::make_shared<DataStatsOptions>();
+  declare_data(*command, options->data);
+  command->add_option("--split", options->part, "train, val, test or all")
       ->check(CLI::IsMember({"train", "val", "test", "all"}))
       ->capture_default_str();
-  command->add_option("--frames", all->options.frames, "Frames of each clip, spread evenly")
+  command->add_option("--frames", options->frames, "Frames of each clip, spread evenly")
       ->check(CLI::Range(1, 100000))
       ->capture_default_str();
-  command->add_option("--size", all->size, "Pixels that frames are scaled to (default: as they are)")
-      ->type_name("WIDTHxHEIGHT");
-  command->add_flag("--json", all->options.json, "One JSON object");
-  return {command, [all] {
-            all->options.size = export_size(all->size);
-            return tell_stats(all->options);
-          }};
+  declare_size(*command, options->size);
+  command->add_flag("--json", options->json, "One JSON object");
+  return {command, [options] { return tell_stats(*options); }};
 }
 
 }  // namespace engine

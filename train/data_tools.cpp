@@ -5,13 +5,11 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <atomic>
-#include <exception>
 #include <filesystem>
-#include <mutex>
-#include <thread>
+#include <limits>
 
 #include "engine/tensor.h"
+#include "io/for_all.h"
 #include "io/list_file.h"
 #include "io/text.h"
 #include "train/head.h"
@@ -100,46 +98,25 @@ std::string place_of(const Clip& clip) {
   return sample.line > 0 ? concat(escaped(clip.part->source), ":", sample.line, ": ", sample.name) : sample.name;
 }
 
-bool show_progress(int done, int total) {
-  static const bool terminal = isatty(STDERR_FILENO) == 1;
-  constexpr int kWidth = 40;
-  const bool last = done == total || StopSignals::received() != 0;
-  const auto parts = [&](int clips) { return static_cast<int>(int64_t{clips} * kWidth / total); };
-  if (terminal && (last || done == 1 || parts(done) != parts(done - 1))) {
-    fmt::print(stderr, "\r{:━<{}}{:─<{}} {}/{} clips{}", "", parts(done), "", kWidth - parts(done), done, total,
-               last ? "\n" : "");
-  }
-  return !last || done == total;
+Bar::Bar(const std::string& label)
+    : label_(label), progress_(isatty(STDERR_FILENO) == 1 ? ProgressMode::automatic : ProgressMode::none) {}
+Bar::Bar(const std::string& label, ProgressMode mode) : label_(label), progress_(mode) {}
+
+bool Bar::operator()(int64_t done, int64_t total) {
+  if (done == 1) progress_.start(label_, total);
+  progress_.update(done, done, std::numeric_limits<double>::quiet_NaN());
+  if (done == total) progress_.finish();
+  return StopSignals::received() == 0;
 }
 
 void for_each(size_t count, int threads, const std::string& what, const std::function<void(size_t)>& work) {
   const StopSignals signals;
-  std::atomic<size_t> next = 0;
-  std::mutex mutex;  // of `done`, `failure` and the bar
-  size_t done = 0;
-  std::exception_ptr failure;
-  const auto run = [&] {
-    try {
-      for (size_t i = next++; i < count; i = next++) {
-        work(i);
-        const std::lock_guard lock(mutex);
-        if (!show_progress(static_cast<int>(++done), static_cast<int>(count))) next = count;
-      }
-    } catch (...) {
-      const std::lock_guard lock(mutex);
-      if (!failure) failure = std::current_exception();
-      next = count;
-    }
-  };
-  const size_t cores = std::max(1u, std::thread::hardware_concurrency());
-  {
-    std::vector<std::jthread> helpers;
-    const size_t wanted = std::min(threads > 0 ? static_cast<size_t>(threads) : cores, count);
-    for (size_t i = 1; i < wanted; ++i) helpers.emplace_back(run);
-    run();
-  }
-  if (failure) std::rethrow_exception(failure);
-  if (done < count)
+  Bar bar("Looking");
+  const auto total = static_cast<int64_t>(count);
+  const int64_t done = for_all(
+      total, threads, [&](int64_t i) { work(static_cast<size_t>(i)); },
+      [&](int64_t so_far) { return bar(so_far, total) || so_far == total; });
+  if (done < total)
     throw Error(fmt::format("stopped with {} of {} {} done", done, count, what),
                 stop_exit_code(StopSignals::received()));
 }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "io/dataset.h"
+#include "train/progress.h"
 
 namespace CLI {
 class App;
@@ -43,8 +44,18 @@ std::vector<Clip> clips_of(const Splits& splits);
 // "list.txt:3: a.mp4" where the clip comes from a list, else its name.
 std::string place_of(const Clip& clip);
 
-// A bar that rewrites itself on stderr, on a terminal only. False once a signal asked to stop.
-bool show_progress(int done, int total);
+// How far work on many clips is, on stderr.
+class Bar {
+ public:
+  explicit Bar(const std::string& label);  // on a terminal only
+  Bar(const std::string& label, ProgressMode mode);
+  // False once a signal asked to stop.
+  bool operator()(int64_t done, int64_t total);
+
+ private:
+  std::string label_;
+  Progress progress_;
+};
 
 // Runs work(0) .. work(count - 1) on several threads, in order of start, with a bar. Throws the first exception of
 // `work`, and where a signal comes an Error that tells how many of `what` are done.

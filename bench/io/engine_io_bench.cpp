@@ -213,8 +213,7 @@ void measure(const std::string& path) {
   const std::vector<Clip> clips = draw_clips(video.frames);
   fmt::print("{}: {} {}x{}, {} frames, {:.0f} kbit/s, key frame every {:.0f}\n", path, video.info.codec,
              video.info.size.width, video.info.size.height, video.frames,
-             static_cast<double>(video.bytes) * 8e-3 / std::max(video.seconds, 1e-3),
-             static_cast<double>(video.packets) / static_cast<double>(video.keys));
+             static_cast<double>(video.bytes) * 8e-3 / std::max(video.seconds, 1e-3), video.info.gop_mean);
   const auto without = without_skipping(update, folder);
   double plain = 0, all = 0, whole = 0;
   Parts parts;

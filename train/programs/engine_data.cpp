@@ -56,7 +56,8 @@ int make(const DataMakeOptions& options, const std::string& kind) {
   const StopSignals signals;
   const int classes = static_cast<int>(synthetic_classes(options.kind).size());
   const int total = (options.train + options.test) * classes;
-  const int made = make_data(options, show_progress);
+  Bar bar("Making");
+  const int made = make_data(options, std::ref(bar));
   if (made < total) {
     throw Error(fmt::format("stopped with {} of {} clips in {}; run it again with --force to make all of them", made,
                             total, options.out.string()),
