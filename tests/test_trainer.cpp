@@ -115,6 +115,57 @@ TEST_CASE("trainer: the same seed gives the same bytes, whatever the number of w
   CHECK((trained_bytes(0, 8) != expected));
 }
 
+TEST_CASE("trainer: from the state after any step a fresh trainer goes on to the same bytes") {
+  constexpr int64_t kSteps = 4;
+  for (const OptimizerKind kind : {OptimizerKind::adamw, OptimizerKind::sgd}) {
+    for (const DType compute : {DType::f32, DType::bf16}) {
+      CAPTURE(static_cast<int>(kind));
+      CAPTURE(compute);
+      ModelFile file = description(3);
+      file.model_options["dropout"] = "0.3";
+      TrainerOptions options = constant_rate(3e-3);
+      options.optimizer.kind = kind;
+      options.schedule.kind = ScheduleKind::cosine;
+      options.schedule.total_steps = kSteps;
+      options.compute = compute;
+      options.is_frozen = [](const std::string& name) { return name.find("bias") != std::string::npos; };
+      const Batch batch = noise_batch(file, 6);
+      const auto copy_of = [](const std::vector<NamedTensor>& tensors) {
+        std::vector<NamedTensor> copies;
+        for (const NamedTensor& each : tensors) copies.push_back({each.name, each.tensor.clone()});
+        return copies;
+      };
+      Classifier whole(file);
+      Trainer trainer(whole, options);
+      std::vector<std::vector<NamedTensor>> tensors;
+      std::vector<TrainerState> states;
+      std::vector<double> losses;
+      for (int64_t step = 0; step < kSteps; ++step) {
+        tensors.push_back(copy_of(trainer.file().tensors));
+        states.push_back(trainer.state());
+        states.back().moments = copy_of(states.back().moments);
+        losses.push_back(trainer.step(batch).loss);
+      }
+      const std::string last = encode_safetensors(to_tensor_file(trainer.file()));
+      for (int64_t from = 0; from < kSteps; ++from) {
+        CAPTURE(from);
+        file.seed = 1000;  // other weights to begin with
+        Classifier classifier(file);
+        Trainer resumed(classifier, options);
+        for (int64_t step = 0; step < from % 2; ++step) resumed.step(batch);  // and other moments
+        resumed.restore(tensors[static_cast<size_t>(from)], states[static_cast<size_t>(from)], "here");
+        CHECK(resumed.steps() == from);
+        for (int64_t step = from; step < kSteps; ++step)
+          CHECK(resumed.step(batch).loss == losses[static_cast<size_t>(step)]);
+        classifier.description().seed = whole.description().seed;
+        CHECK(encode_safetensors(to_tensor_file(resumed.file())) == last);
+      }
+      states[0].moments.pop_back();
+      CHECK_THROWS_WITH_AS(trainer.restore(tensors[0], states[0], "here"), doctest::Contains("file has none"), Error);
+    }
+  }
+}
+
 TEST_CASE("trainer: the training loss of an epoch is the mean over clips, not batches") {
   Classifier classifier(video_model());
   Trainer trainer(classifier, constant_rate(1e-30));  // the network stays as it is

@@ -48,6 +48,21 @@ void Optimizer::update(const ParameterArena::Group& group) {
   adam_update(adam, scalars_, group.grads, group.values, part(first_moment_), part(second_moment_), group.copies);
 }
 
+std::vector<NamedTensor> Optimizer::moments() const {
+  std::vector<NamedTensor> result;
+  const auto add = [&](const char* prefix, const Tensor& moments) {
+    if (!moments) return;
+    for (const ParameterArena::Slot& slot : arena_.slots()) {
+      if (!slot.gradient) continue;  // frozen
+      const Tensor part = moments.slice(slot.begin, slot.begin + slot.tensor.elements());
+      result.push_back({prefix + slot.name, part.reshape(slot.tensor.shape())});
+    }
+  };
+  add("first_moment.", first_moment_);
+  add("second_moment.", second_moment_);
+  return result;
+}
+
 double Optimizer::gradient_norm() const { return std::sqrt(squared_norm_.item()); }
 
 }  // namespace engine

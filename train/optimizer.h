@@ -31,6 +31,10 @@ class Optimizer {
   bool skipped() const { return scalars_.skip.item() != 0; }
   double gradient_norm() const;  // before clipping; not finite where the step was skipped
 
+  // What it remembers from step to step, of every trained parameter: "first_moment.<parameter>" (sgd: the velocity)
+  // and, of adam and adamw, "second_moment.<parameter>", in the parameter's shape. Views of the optimizer's own memory.
+  std::vector<NamedTensor> moments() const;
+
  private:
   void update(const ParameterArena::Group& group);
 

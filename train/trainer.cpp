@@ -138,6 +138,22 @@ ModelFile Trainer::file() const {
   return file;
 }
 
+TrainerState Trainer::state() const {
+  ENGINE_CHECK(pending() == 0, "Trainer::state: ", pending(), " steps are queued; call results() first");
+  return {optimizer_.moments(), steps_, skipped_, skipped_in_a_row_};
+}
+
+void Trainer::restore(const std::vector<NamedTensor>& tensors, const TrainerState& state, const std::string& where) {
+  ENGINE_CHECK(pending() == 0, "Trainer::restore: ", pending(), " steps are queued; call results() first");
+  load_into(file().tensors, tensors, where);
+  load_into(optimizer_.moments(), state.moments, where);
+  for (const ParameterArena::Group& group : arena_.groups())
+    if (group.copies) group.copies.copy_from(group.values);
+  steps_ = state.steps;
+  skipped_ = state.skipped;
+  skipped_in_a_row_ = state.skipped_in_a_row;
+}
+
 bool Trainer::finite() const { return all_finite(arena_.values()) && all_finite(arena_.buffers()); }
 
 namespace {

@@ -34,6 +34,12 @@ struct StepResult {
   bool skipped = false;  // a gradient was not finite; nothing was changed
 };
 
+// All that later steps depend on, beside the network and the options.
+struct TrainerState {
+  std::vector<NamedTensor> moments;  // Optimizer::moments()
+  int64_t steps = 0, skipped = 0, skipped_in_a_row = 0;
+};
+
 class Trainer {
  public:
   // The classifier must outlive the trainer; it moves to options.device, its parameters into the trainer's arena.
@@ -57,6 +63,11 @@ class Trainer {
   Classifier& classifier() { return classifier_; }
   // The classifier's, with the f32 masters of its parameters.
   ModelFile file() const;
+  // With no step pending. Its tensors are views of memory that the next step changes.
+  TrainerState state() const;
+  // Goes on from what file() and state() of a trainer with the same options were: the steps that follow give the same
+  // bytes. Throws as load_into() when tensors are others than this trainer's.
+  void restore(const std::vector<NamedTensor>& tensors, const TrainerState& state, const std::string& where);
 
  private:
   // Forward, backward, update; gives the loss, in the device's memory.
