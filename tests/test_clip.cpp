@@ -4,6 +4,7 @@
 
 #include "io/clip.h"
 #include "io/decoded_clip.h"
+#include "io/trim.h"
 #include "tests/video_fixtures.h"
 
 using namespace engine;
@@ -103,7 +104,7 @@ TEST_CASE("plans are functions of their draws") {
   options.augment.flip_probability = 0.5;
   const auto plan_of = [&](uint64_t seed) {
     Random random(seed);
-    return plan_clip(50, {320, 240}, options, &random);
+    return plan_clip({.frames = 50, .size = {320, 240}}, options, &random);
   };
   const ClipPlan first = plan_of(1), again = plan_of(1), other = plan_of(2);
   CHECK(first.frames == again.frames);
@@ -136,6 +137,69 @@ TEST_CASE("read_clip reads the planned frames as planned, one after the other") 
   CHECK_THROWS_AS(read_clip(*source, plan, std::span(clip).first(10)), Error);
 }
 
+TEST_CASE("by time, frames of a video of variable rate are those on the screen, of parts of it too") {
+  if (!have_ffmpeg()) return;
+  const TemporaryFolder folder;
+  ClipOptions options = options_for(Sampling::dense, 6);
+  options.fps = 12.5;  // every second of the 25 ticks of a second
+  options.width = kSmall.width, options.height = kSmall.height;
+  for (const char* name : {"a.mp4", "a.mkv"}) {
+    // Frame i is shown at tick i + i / 3: 0 1 2 4 5 6 8 9 10 12 13 14 16 17 18 20 ... 38, the last until 39.3.
+    make_video(folder / name, 30, std::string("-vf setpts='round((N+floor(N/3))/25/TB)' -vsync passthrough ") + kX264);
+    const auto planned = [&](const FrameSource& source) {
+      return plan_clip(clip_source(source, options, name), options, nullptr);
+    };
+    const auto source = open_frames(folder / name);
+    const ClipPlan plan = planned(*source);  // from tick 14 on
+    CHECK(plan.frames == std::vector<int64_t>{11, 12, 14, 15, 17, 18});
+    std::vector<uint8_t> rgb(6 * kSmall.bytes());
+    read_clip(*source, plan, rgb);
+    for (size_t t = 0; t < 6; ++t) CHECK(number_shown(&rgb[t * kSmall.bytes()], kSmall) == plan.frames[t]);
+    // From 0.3 s, where frame 5 is on the screen, to 0.83 s: frames 5 to 15, at ticks 0 2 3 4 6 7 8 10 11 12 14.
+    const auto part = open_clip({folder / name, 0, name, 0, {}, 0.3, 0.83});
+    REQUIRE(part->frame_count() == 11);
+    CHECK(part->times()[10] == doctest::Approx(14 / 25.0).epsilon(0.002));
+    CHECK(planned(*part).frames == std::vector<int64_t>{1, 3, 4, 6, 7, 9});  // ticks 2 to 12
+    options.short_videos = ShortVideo::loop;
+    options.stride = 2;  // every fourth: ticks 0 4 8 12, and 16 20 of a part that ends at 15.4
+    CHECK(planned(*part).frames == std::vector<int64_t>{0, 3, 6, 9, 0, 3});
+    options.short_videos = ShortVideo::usual;
+    options.stride = 1;
+  }
+}
+
+TEST_CASE("the shape of pixels is that of the picture as shown") {
+  if (!have_ffmpeg()) return;
+  const TemporaryFolder folder;
+  make_video(folder / "a.mp4", 3, std::string("-vf setsar=4/3 ") + kX264);
+  ClipOptions options = options_for(Sampling::uniform, 2);
+  options.width = 48, options.height = 96;
+  options.sar = true;
+  const auto plan_of = [&](const std::string& path) {
+    const auto source = open_frames(path);
+    return plan_clip(clip_source(*source, options, path), options, nullptr);
+  };
+  // 160 x 96 is shown as 213 x 96, of which 48 columns from the 82nd on are seen.
+  const ClipPlan wide = plan_of(folder / "a.mp4");
+  CHECK(wide.view.affine[0] == doctest::Approx(1.0 / 213).epsilon(1e-9));
+  CHECK(wide.view.affine[2] == doctest::Approx(82.0 / 213).epsilon(1e-9));
+  options.sar = false;
+  CHECK(plan_of(folder / "a.mp4").view.affine[0] == doctest::Approx(1.0 / 160).epsilon(1e-9));
+  options.sar = true;
+  // Turned by 90 degrees, its pixels are higher than wide: 96 x 160 is shown as 72 x 160, and covers 48 x 96 as 48 x
+  // 107.
+  std::string content = read_file(folder / "a.mp4");
+  const size_t matrix = content.find("tkhd") + 44;
+  const std::string turned = {0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, '\xff', '\xff', 0, 0, 0, 0, 0, 0};
+  content.replace(matrix, turned.size(), turned);
+  write_file(folder / "turned.mp4", content);
+  VideoReader reader(folder / "turned.mp4");
+  REQUIRE(reader.info().rotation == 90);
+  CHECK(reader.pixel_aspect() == doctest::Approx(0.75));
+  CHECK(plan_of(folder / "turned.mp4").view.affine[0] == doctest::Approx(1.0 / 48).epsilon(1e-9));
+  CHECK(plan_of(folder / "turned.mp4").view.affine[4] == doctest::Approx(1.0 / 107).epsilon(1e-9));
+}
+
 TEST_CASE("options out of range are refused by name") {
   const auto message = [](auto change) {
     ClipOptions options;
@@ -148,6 +212,10 @@ TEST_CASE("options out of range are refused by name") {
   CHECK(contains(message([](ClipOptions& o) { o.stride = -1; }), "stride"));
   CHECK(contains(message([](ClipOptions& o) { o.width = 0; }), "width"));
   CHECK(contains(message([](ClipOptions& o) { o.temporal_jitter = -1; }), "temporal_jitter"));
+  CHECK(contains(message([](ClipOptions& o) { o.fps = -0.5; }), "fps"));
+  CHECK(contains(message([](ClipOptions& o) { o.fps = 0.0 / 0.0; }), "fps"));
+  CHECK(contains(message([](ClipOptions& o) { o.clips = 0; }), "clips"));
+  CHECK(contains(message([](ClipOptions& o) { o.pad[1] = 256; }), "pad"));
   CHECK(contains(message([](ClipOptions& o) { o.augment.hue = 0.6; }), "hue"));
   CHECK(contains(message([](ClipOptions& o) { o.augment.min_area = 0; }), "min_area"));
   CHECK(contains(message([](ClipOptions& o) { o.augment.max_ratio = 0.5; }), "min_ratio"));
