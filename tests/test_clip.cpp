@@ -1,5 +1,6 @@
 // io/clip: which frames, and what is read of them.
 #include <algorithm>
+#include <cstring>
 #include <set>
 
 #include "io/clip.h"
@@ -12,6 +13,8 @@ using namespace engine::fixtures;
 
 namespace {
 
+using Frames = std::vector<int64_t>;
+
 ClipOptions options_for(Sampling sampling, int frames, int stride = 1) {
   ClipOptions options;
   options.sampling = sampling;
@@ -19,6 +22,23 @@ ClipOptions options_for(Sampling sampling, int frames, int stride = 1) {
   options.stride = stride;
   return options;
 }
+
+// Every pixel of frame i is i, and the width and height of the view are in what comes back.
+class Numbers final : public FrameSource {
+ public:
+  explicit Numbers(int64_t count) : count_(count) {}
+  int64_t frame_count() const override { return count_; }
+  FrameSize size() const override { return {9, 7}; }
+  void read_frames(std::span<const int64_t>, FrameSize, std::span<uint8_t>) override { FAIL("not asked for"); }
+  void view_frames(std::span<const int64_t> indices, const FrameView& view, std::span<uint8_t> rgb) override {
+    check_room("numbers", indices.size(), view.size, rgb);
+    for (size_t i = 0; i < indices.size(); ++i)
+      std::memset(rgb.data() + i * view.size.bytes(), static_cast<int>(indices[i]), view.size.bytes());
+  }
+
+ private:
+  int64_t count_;
+};
 
 }  // namespace
 
@@ -198,6 +218,97 @@ TEST_CASE("the shape of pixels is that of the picture as shown") {
   CHECK(reader.pixel_aspect() == doctest::Approx(0.75));
   CHECK(plan_of(folder / "turned.mp4").view.affine[0] == doctest::Approx(1.0 / 48).epsilon(1e-9));
   CHECK(plan_of(folder / "turned.mp4").view.affine[4] == doctest::Approx(1.0 / 107).epsilon(1e-9));
+}
+
+TEST_CASE("a view is a clip and a place, and one view is what it was without views") {
+  const FrameSize picture{171, 96};
+  ClipOptions options = options_for(Sampling::dense, 4);
+  options.width = 40, options.height = 48;
+  options.augment.fill = {3, 5, 7};
+  options.augment.rgb_first = true;
+  const ClipSource source{.frames = 30, .size = picture};
+  const ClipPlan plain = plan_clip(source, options, nullptr);
+  const FrameView before =
+      view_of(draw_augmentation(picture, {40, 48}, options.augment, nullptr), picture, {40, 48}, options.augment);
+  const auto same = [](const FrameView& a, const FrameView& b) {
+    return a.affine == b.affine && a.colour == b.colour && a.fill == b.fill && a.rgb_first == b.rgb_first &&
+           a.size == b.size && a.cut == b.cut && a.erased == b.erased && a.fill_border == b.fill_border;
+  };
+  CHECK(same(plain.view, before));
+  CHECK_FALSE(plain.flip);
+  options.clips = 3;
+  for (const TestCrops crops : {TestCrops::centre, TestCrops::three, TestCrops::ten}) {
+    options.crops = crops;
+    const int places = count_of(crops);
+    REQUIRE(views_of(options) == 3 * places);
+    const auto views = test_views(picture, {40, 48}, crops, options.augment);
+    for (int view = 0; view < views_of(options); ++view) {
+      const ClipPlan plan = plan_clip(source, options, nullptr, view);
+      CHECK(plan.frames == sample_frames(source, options, nullptr, view / places));
+      CHECK(same(plan.view, views[static_cast<size_t>(view % places)]));
+      CHECK(plan.flip == (view % places >= 5));
+    }
+  }
+}
+
+TEST_CASE("--sar apply sees a picture as wide as its pixels make it") {
+  ClipOptions options = options_for(Sampling::dense, 4);
+  options.width = 40, options.height = 48;
+  options.augment.random_crop = true;
+  options.augment.rotation = 20;
+  const auto plan_of = [&](FrameSize size, double aspect, bool apply) {
+    options.sar = apply;
+    Random random(9);
+    return plan_clip({.frames = 30, .size = size, .pixel_aspect = aspect}, options, &random);
+  };
+  CHECK(plan_of({160, 96}, 1.5, true).view.affine == plan_of({240, 96}, 1, false).view.affine);
+  CHECK(plan_of({160, 96}, 1.5, false).view.affine == plan_of({160, 96}, 1, false).view.affine);
+  CHECK(plan_of({160, 96}, 1.5, true).view.affine != plan_of({160, 96}, 1, false).view.affine);
+  CHECK(plan_of({160, 96}, 1e12, true).frames == plan_of({160, 96}, 1, false).frames);  // absurd, and harmless
+  // What is cut out for the two passes of rgb_first is in pixels that there are, and holds all that is seen.
+  options.augment = {.resized_crop = true, .rgb_first = true};
+  options.sar = true;
+  Random random(10);
+  for (int i = 0; i < 200; ++i) {
+    const FrameView view = plan_clip({.frames = 9, .size = {97, 65}, .pixel_aspect = 64.0 / 45}, options, &random).view;
+    const auto [x, y, width, height] = view.cut;
+    REQUIRE((x >= 0 && y >= 0 && width > 0 && height > 0 && x + width <= 97 && y + height <= 65));
+    const double left = view.affine[2] * 97, right = left + view.affine[0] * 40 * 97;
+    CHECK((x <= left + 1e-9 && x > left - 1 && right <= x + width + 1e-9 && right > x + width - 1));
+  }
+}
+
+TEST_CASE("draws of a clip are its own") {
+  const auto number = [](Random random) { return random.bits(); };
+  CHECK(number(clip_draws(5, 2, 7)) == number(clip_draws(5, 2, 7, 0)));
+  std::set<uint32_t> seen;
+  for (const uint64_t seed : {5, 6})
+    for (const int64_t epoch : {0, 2})
+      for (const int64_t sample : {0, 7})
+        for (const uint32_t attempt : {0, 1}) seen.insert(number(clip_draws(seed, epoch, sample, attempt)));
+  CHECK(seen.size() == 16);
+}
+
+TEST_CASE("padding is written where the plan has it") {
+  Numbers source(4);
+  ClipPlan plan;
+  plan.view = whole_view({5, 3});
+  plan.pad = {12.4, 12.5, 255};
+  for (const Frames& frames : {Frames{0, 2, 3, kPadding, kPadding}, Frames{kPadding, 3, kPadding, 1, 2},
+                               Frames{kPadding, kPadding, kPadding}, Frames{1, 1, 2}}) {
+    plan.frames = frames;
+    const size_t bytes = plan.view.size.bytes();
+    std::vector<uint8_t> rgb(frames.size() * bytes, 99);
+    read_clip(source, plan, rgb);
+    int64_t wrong = 0;
+    const std::array<uint8_t, 3> pad{12, 13, 255};
+    for (size_t i = 0; i < rgb.size(); ++i) {
+      const int64_t frame = frames[i / bytes];
+      wrong += rgb[i] != (frame == kPadding ? pad[i % 3] : static_cast<uint8_t>(frame));
+    }
+    CHECK(wrong == 0);
+    CHECK_THROWS_AS(read_clip(source, plan, std::span(rgb).first(rgb.size() - 1)), Error);
+  }
 }
 
 TEST_CASE("options out of range are refused by name") {

@@ -18,7 +18,7 @@ namespace engine {
 namespace {
 
 constexpr const char* kExamples = R"(Examples:
-  engine_data browse videos --out sheet.png                              eight clips as engine_train sees them in its first epoch
+  engine_data browse videos --out sheet.png                              eight clips, as in the first epoch of training
   engine_data browse videos --out sheet.png --clips 12 --flip --random-crop --max-scale 1.3 --frames 8
   engine_data browse videos --out sheet.png -c runs/pets/config.toml     with the settings of a run)";
 
