@@ -40,7 +40,7 @@ bool is_short(const Sample& sample, const ClipOptions& options, const VideoIndex
       const IndexedVideo video = index->describe(number);
       return video.error.empty() && engine::is_short(video.frames, video.seconds, options);
     }
-    if (!may_open && number < 0) return false;
+    if (!may_open) return false;
     const auto source = open_clip(sample, index);
     if (!by_time(options)) return engine::is_short(source->frame_count(), 0, options);
     return !source->times().empty() && engine::is_short(source->frame_count(), source->times().back(), options);
@@ -74,7 +74,9 @@ std::string settle_short_videos(Splits& splits, const ClipOptions& options, cons
   if (count == 0) return "";
   const std::string line = fmt::format("{} of {} clips are shorter than {}, the first is {}: {}", count, all,
                                        length_of(options), first, told(options));
-  if (refuse || (skip && had_training_clips && splits.train.samples.empty())) throw Error(line, exit_code::kData);
+  if (refuse) throw Error(line, exit_code::kData);
+  if (skip && had_training_clips && splits.train.samples.empty())
+    throw Error(line + ", and there is nothing to train on; use fewer --frames", exit_code::kData);
   return "short   " + line + "\n";
 }
 
