@@ -172,7 +172,7 @@ FrameView view_of(const Augmentation& drawn, FrameSize source, FrameSize size, c
   return view;
 }
 
-std::vector<FrameView> test_views(FrameSize source, FrameSize size, TestCrops crops) {
+std::vector<FrameView> test_views(FrameSize source, FrameSize size, TestCrops crops, const AugmentOptions& options) {
   const FrameSize resized = covering(source, size, 1);
   const int right = resized.width - size.width, bottom = resized.height - size.height;
   std::vector<std::array<int, 2>> places = {{right / 2, bottom / 2}};
@@ -187,7 +187,7 @@ std::vector<FrameView> test_views(FrameSize source, FrameSize size, TestCrops cr
       Augmentation each;
       each.window = window_of(resized, size, x, y);
       each.flip = flip;
-      views.push_back(view_of(each, source, size, {}));
+      views.push_back(view_of(each, source, size, options));
     }
   }
   return views;

@@ -50,8 +50,11 @@ Augmentation draw_augmentation(FrameSize source, FrameSize size, const AugmentOp
 FrameView view_of(const Augmentation& drawn, FrameSize source, FrameSize size, const AugmentOptions& options);
 
 // For testing, of clips resized until they cover `size`: three: the ends and the middle of the longer side. ten: the
-// four corners and the centre, then the same mirrored.
+// four corners and the centre, then the same mirrored. Of `options` only what says how pictures are read: fill and
+// rgb_first.
 enum class TestCrops { centre, three, ten };
-std::vector<FrameView> test_views(FrameSize source, FrameSize size, TestCrops crops);
+std::vector<FrameView> test_views(FrameSize source, FrameSize size, TestCrops crops,
+                                  const AugmentOptions& options = {});
+constexpr int count_of(TestCrops crops) { return crops == TestCrops::centre ? 1 : crops == TestCrops::three ? 3 : 10; }
 
 }  // namespace engine

@@ -20,6 +20,11 @@ FrameView whole_view(FrameSize size) {
   return {.size = size, .affine = {1.0 / size.width, 0, 0, 0, 1.0 / size.height, 0}};
 }
 
+const std::vector<double>& FrameSource::times() const {
+  static const std::vector<double> none;
+  return none;
+}
+
 std::unique_ptr<FrameSource> open_frames(const std::string& path, const SourceOptions& options) {
   std::error_code error;
   if (std::filesystem::is_directory(path, error)) return std::make_unique<FrameFolder>(path, options);

@@ -63,6 +63,10 @@ class FrameSource {
   // How many frames the source lists. Damaged sources may hold fewer: read_frames() throws for those that are missing.
   virtual int64_t frame_count() const = 0;
   virtual FrameSize size() const = 0;
+  // When the frames are shown: seconds from the first, ascending, one per frame. Empty where the source knows no times.
+  virtual const std::vector<double>& times() const;
+  // Width over height of a pixel of the picture as shown; size() counts pixels.
+  virtual double pixel_aspect() const { return 1; }
   // Writes the frames with these numbers, in this order (any order, repeats allowed), scaled to `size`, into `rgb`:
   // (indices.size(), size.height, size.width, 3), row-major. Every frame needed is decoded once. Throws kData naming
   // the source and the first frame that cannot be decoded.

@@ -191,7 +191,7 @@ std::shared_ptr<const VideoIndex> VideoIndex::from_bytes(std::string bytes, cons
 }
 
 int64_t VideoIndex::size() const { return std::ssize(impl_->directory); }
-bool VideoIndex::contains(const std::string& path) const { return impl_->find(impl_->name_of(path)) >= 0; }
+int64_t VideoIndex::find(const std::string& path) const { return impl_->find(impl_->name_of(path)); }
 
 IndexedVideo VideoIndex::describe(int64_t number) const {
   const IndexedFile found = impl_->video(number, impl_);

@@ -26,10 +26,11 @@ constexpr int kMaxBatch = 65536;
 constexpr uint32_t kMaxAttempts = 8;  // clips tried for one place
 constexpr size_t kShownBad = 3;       // in a message
 
-// Different purposes draw from different substreams; attempts are counted from these.
-constexpr uint32_t kDrawClip = 0x10000, kDrawReplacement = 0x20000, kDrawOrder = 0x30000;
+// Different purposes draw from different substreams; attempts are counted from these. Clips have lower ones
+// (clip_draws).
+constexpr uint32_t kDrawReplacement = 0x20000, kDrawOrder = 0x30000;
 
-// What became of one clip of a batch.
+// What became of one clip of a batch. An item is view `item` % views of sample `item` / views.
 struct Outcome {
   int64_t item = 0;
   std::optional<std::string> bad;  // why the clip that was asked for could not be decoded
@@ -59,6 +60,10 @@ struct Loader::Impl {
     return Random(options.seed ^ stream_of("loader"), stream, purpose);
   }
   int64_t clips_in_epoch() const;
+  int64_t sample_of(int64_t item) const { return item / views; }
+  const std::vector<int64_t>& alike(int64_t item) const {  // the samples of its class
+    return members[static_cast<size_t>(dataset.samples[static_cast<size_t>(sample_of(item))].label)];
+  }
   int64_t batches() const { return (clips_in_epoch() + options.batch - 1) / options.batch; }
   std::vector<int64_t> order_of_epoch() const;
 
@@ -84,6 +89,7 @@ struct Loader::Impl {
   const Dataset& dataset;
   LoaderOptions options;
   size_t clip_bytes;
+  int64_t views;                              // of each sample
   std::vector<std::vector<int64_t>> members;  // of each class
   std::vector<int64_t> order;                 // items of this epoch
   int64_t epoch = 0;
@@ -113,6 +119,7 @@ Loader::Impl::Impl(const Dataset& data, const LoaderOptions& given) : dataset(da
     ENGINE_CHECK(sample.targets.size() == targets, "loader: clip ", sample.name, " has ", sample.targets.size(),
                  " targets, not ", targets);
   if (dataset.samples.empty()) throw Error(concat("loader: no clips in ", escaped(dataset.source)), exit_code::kData);
+  views = options.training ? 1 : views_of(options.clip);
   clip_bytes = static_cast<size_t>(options.clip.frames) * FrameSize{options.clip.width, options.clip.height}.bytes();
   members.resize(dataset.classes.size());
   for (int64_t item = 0; item < std::ssize(dataset.samples); ++item)
@@ -121,15 +128,17 @@ Loader::Impl::Impl(const Dataset& data, const LoaderOptions& given) : dataset(da
 }
 
 int64_t Loader::Impl::clips_in_epoch() const {
-  const int64_t all = std::ssize(dataset.samples);
+  const int64_t all = std::ssize(dataset.samples) * views;
   return options.drop_last ? all / options.batch * options.batch : all;
 }
 
 std::vector<int64_t> Loader::Impl::order_of_epoch() const {
   const int64_t all = std::ssize(dataset.samples);
-  std::vector<int64_t> items(static_cast<size_t>(all));
-  std::iota(items.begin(), items.end(), 0);
-  if (options.shuffle) items = draw(epoch, 0, kDrawOrder).permutation(all);
+  std::vector<int64_t> samples(static_cast<size_t>(all)), items;
+  std::iota(samples.begin(), samples.end(), 0);
+  if (options.shuffle) samples = draw(epoch, 0, kDrawOrder).permutation(all);
+  for (const int64_t sample : samples)
+    for (int64_t view = 0; view < views; ++view) items.push_back(sample * views + view);
   items.resize(static_cast<size_t>(clips_in_epoch()));
   return items;
 }
@@ -218,7 +227,7 @@ Outcome Loader::Impl::decode(int64_t item, std::span<uint8_t> rgb) const {
       if (!bad_clip || options.on_bad == BadClip::error || options.source.stop.stop_requested()) return outcome;
       if (attempt == 0) outcome.bad = error.what();
       if (options.on_bad == BadClip::leave_out) return outcome;
-      if (members[static_cast<size_t>(dataset.samples[static_cast<size_t>(item)].label)].size() == 1) return outcome;
+      if (alike(item).size() == 1) return outcome;
     } catch (...) {
       outcome.error = std::current_exception();
       return outcome;
@@ -229,21 +238,21 @@ Outcome Loader::Impl::decode(int64_t item, std::span<uint8_t> rgb) const {
 
 // True when the clip is mirrored.
 bool Loader::Impl::read(int64_t item, uint32_t attempt, std::span<uint8_t> rgb) const {
-  const Sample& sample = dataset.samples[static_cast<size_t>(item)];
+  const Sample& sample = dataset.samples[static_cast<size_t>(sample_of(item))];
   const auto source = open_clip(sample, options.index.get(), options.source);
-  Random random = draw(epoch, item, kDrawClip + attempt);
-  const ClipPlan plan =
-      plan_clip(source->frame_count(), source->size(), options.clip, options.training ? &random : nullptr);
+  Random random = clip_draws(options.seed, epoch, sample_of(item), attempt);
+  const ClipPlan plan = plan_clip(clip_source(*source, options.clip, sample.path), options.clip,
+                                  options.training ? &random : nullptr, static_cast<int>(item % views));
   read_clip(*source, plan, rgb);
   return plan.flip;
 }
 
-// Another clip of the same class.
+// The same view of another clip of the same class.
 int64_t Loader::Impl::replacement(int64_t item, uint32_t attempt) const {
-  const auto& others = members[static_cast<size_t>(dataset.samples[static_cast<size_t>(item)].label)];
-  const size_t own = static_cast<size_t>(std::ranges::lower_bound(others, item) - others.begin());
-  const size_t drawn = draw(epoch, item, kDrawReplacement + attempt).below(others.size() - 1);
-  return others[drawn < own ? drawn : drawn + 1];
+  const auto& others = alike(item);
+  const size_t own = static_cast<size_t>(std::ranges::lower_bound(others, sample_of(item)) - others.begin());
+  const size_t drawn = draw(epoch, sample_of(item), kDrawReplacement + attempt).below(others.size() - 1);
+  return others[drawn < own ? drawn : drawn + 1] * views + item % views;
 }
 
 Slot Loader::Impl::decode_here() {
@@ -282,9 +291,9 @@ Batch Loader::Impl::keep(Slot slot) const {
   size_t kept = 0;
   for (size_t position = 0; position < slot.outcomes.size(); ++position) {
     if (left_out(slot.outcomes[position])) continue;
-    const int64_t item = slot.outcomes[position].item;
-    batch.items[kept] = item;
-    label(dataset.samples[static_cast<size_t>(item)], slot.outcomes[position].mirrored, kept, batch.labels);
+    const int64_t sample = sample_of(slot.outcomes[position].item);
+    batch.items[kept] = sample;
+    label(dataset.samples[static_cast<size_t>(sample)], slot.outcomes[position].mirrored, kept, batch.labels);
     if (kept < position) std::memcpy(frames + kept * clip_bytes, frames + position * clip_bytes, clip_bytes);
     ++kept;
   }
@@ -308,10 +317,11 @@ void Loader::Impl::label(const Sample& sample, bool mirrored, size_t row, const 
 
 // Counts what was bad in a batch, in the order of its clips, and throws when that is too much.
 void Loader::Impl::account(const Slot& slot) {
-  const size_t allowed = std::max<size_t>(1, order.size() / 100);
+  const auto of_one = static_cast<size_t>(views);  // a bad sample is bad in each of its views
+  const size_t allowed = std::max<size_t>(1, order.size() / of_one / 100) * of_one;
   for (size_t position = 0; position < slot.outcomes.size(); ++position) {
     const Outcome& outcome = slot.outcomes[position];
-    if (outcome.bad) stats.bad.push_back({slot.batch.items[position], *outcome.bad});
+    if (outcome.bad) stats.bad.push_back({sample_of(slot.batch.items[position]), *outcome.bad});
     if (stats.bad.size() > allowed || stats.bad.size() == order.size()) refuse_bad();
     if (left_out(outcome)) continue;
     if (outcome.error) std::rethrow_exception(outcome.error);

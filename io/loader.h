@@ -23,9 +23,10 @@ enum class BadClip {
 struct LoaderOptions {
   ClipOptions clip = {};
   int batch = 8;
-  int workers = 2;       // threads that decode; 0 decodes on the calling thread
-  int queue = 4;         // batches decoded ahead at most
-  bool training = true;  // random clips and augmentation; false: centred, nothing drawn
+  int workers = 2;  // threads that decode; 0 decodes on the calling thread
+  int queue = 4;    // batches decoded ahead at most
+  // Random clips and augmentation; false: nothing drawn, and every sample in views_of(clip) views, one after another.
+  bool training = true;
   bool shuffle = true;
   bool drop_last = false;  // leaves out the last batch when it is not full
   uint64_t seed = 0;
@@ -40,12 +41,13 @@ struct LoaderOptions {
 struct Batch {
   Tensor frames;               // u8 (N, T, H, W, 3)
   Tensor labels;               // i64 (N); other heads f64 (N, targets); those of mirrored clips by the options
-  std::vector<int64_t> items;  // the samples decoded; of the same class as the one asked for where that was bad
+  std::vector<int64_t> items;  // the samples decoded; of the same class as the one asked for where that was bad. Views
+                               // of one sample have its number
 };
 
 struct LoaderStats {
   struct Bad {
-    int64_t item;
+    int64_t item;  // the sample
     std::string why;
   };
   double wait_seconds = 0;  // that next() waited for workers

@@ -26,7 +26,7 @@ struct VideoInfo {
   std::string matrix;        // "bt601", "bt709", "rgb", "unstated", or FFmpeg's name for others
   std::string range;         // "limited", "full" or "unstated"
   bool interlaced = false;
-  double pixel_aspect = 1;     // width over height of a pixel
+  double pixel_aspect = 1;     // width over height of a pixel as it is stored
   bool variable_rate = false;  // the longest step between frames is over half as long again as the shortest
   int64_t packets = 0;         // stored pictures, whether they are shown or not
   int64_t gop_max = 0;         // packets from one that decoding may start at to the next
@@ -61,8 +61,10 @@ class VideoReader final : public FrameSource {
   const VideoInfo& info() const;
   int64_t frame_count() const override;
   FrameSize size() const override { return info().size; }
-  // Seconds from the first frame, ascending, one per frame.
-  const std::vector<double>& times() const;
+  const std::vector<double>& times() const override;
+  double pixel_aspect() const override {
+    return info().rotation % 180 == 0 ? info().pixel_aspect : 1 / info().pixel_aspect;
+  }
   // The frame shown at `seconds` from the first; the first or last frame outside the video.
   int64_t index_at(double seconds) const;
 

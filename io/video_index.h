@@ -47,7 +47,8 @@ class VideoIndex {
   ~VideoIndex();
 
   int64_t size() const;
-  bool contains(const std::string& path) const;
+  bool contains(const std::string& path) const { return find(path) >= 0; }
+  int64_t find(const std::string& path) const;  // the number of this video, or -1
   // The video with this number, in the order of names. Throws kData when its entry is damaged.
   IndexedVideo describe(int64_t number) const;
 

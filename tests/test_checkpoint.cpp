@@ -32,7 +32,8 @@ ModelFile sample() {
   file.model = "sora-cnn";
   file.model_options = {{"dropout", "0.1"}, {"classes", "3"}};
   file.classes = {"swipe left", "\u6325\u624b", "quote\" and \\"};
-  file.preprocessing = {12, 2, "uniform", 64, 48, "rgb+diff", {0.1, 0.45, 1.0 / 3}, {0.25, 1, 1e-3}, "auto", true};
+  file.preprocessing = {12,     2,    "uniform", 64,    48,  "rgb+diff", {0.1, 0.45, 1.0 / 3}, {0.25, 1, 1e-3},
+                        "auto", true, 12.5,      "pad", true};
   file.epoch = 7;
   file.step = 91;
   file.best_metric = 0.1 + 0.2;
@@ -174,6 +175,10 @@ TEST_CASE("checkpoint: malformed metadata is refused by name") {
       {"preprocessing", frames + R"("input":"rgb","mean":[0,0,0],"deviation":[1,0,1]})", ""},
       {"preprocessing", frames + R"("input":"rgb","mean":[0,0,0],"deviation":[1,1,1],"untagged":"2020"})", ""},
       {"preprocessing", frames + R"("input":"rgb","mean":[0,0,0],"deviation":[1,1,1],"rgb_first":1})", ""},
+      {"preprocessing", frames + R"("input":"rgb","mean":[0,0,0],"deviation":[1,1,1],"fps":-1})", ""},
+      {"preprocessing", frames + R"("input":"rgb","mean":[0,0,0],"deviation":[1,1,1],"fps":"25"})", ""},
+      {"preprocessing", frames + R"("input":"rgb","mean":[0,0,0],"deviation":[1,1,1],"short":"longer"})", ""},
+      {"preprocessing", frames + R"("input":"rgb","mean":[0,0,0],"deviation":[1,1,1],"sar":1})", ""},
   };
   const TensorFile good = to_tensor_file(sample());
   for (const Row& row : rows) {

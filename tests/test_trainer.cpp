@@ -308,6 +308,7 @@ TEST_CASE("data options: augmentation is for training, how videos are read for b
   options.resized_crop = true, options.min_area = 0.3, options.rotate = 12, options.hue = 0.2, options.erase = 0.25;
   options.temporal_jitter = 2, options.flip = true;
   options.untagged = "auto", options.rgb_first = true;
+  options.fps = 12.5, options.short_videos = "pad", options.sar = true, options.sampling = "dense";
   options.normalize.mean = {0.2, 0.4, 0.6};
   resolve(options, {64, 48});
   const LoaderOptions training = training_loader(options, {});
@@ -327,7 +328,13 @@ TEST_CASE("data options: augmentation is for training, how videos are read for b
   for (const LoaderOptions& loader : {training, evaluation}) {
     CHECK(loader.clip.augment.rgb_first);
     CHECK(loader.source.untagged == Untagged::automatic);
+    CHECK(loader.clip.fps == 12.5);
+    CHECK(loader.clip.short_videos == ShortVideo::pad);
+    CHECK(loader.clip.pad[2] == doctest::Approx(153));  // the mean, whatever is erased with
+    CHECK(loader.clip.sar);
+    CHECK(views_of(loader.clip) == 1);
   }
+  CHECK(views_of(evaluation_loader(preprocessing(options), 1, 4, TestCrops::ten).clip) == 40);
 }
 
 TEST_CASE("data options: --flip-swap gives mirrored clips of two classes each other's label") {

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "io/clip.h"
 #include "io/text.h"
 #include "train/head.h"
 
@@ -15,7 +16,7 @@ namespace {
 using nlohmann::json;
 
 constexpr int kFormat = 1;
-constexpr int64_t kMaxExtent = 1'000'000;  // of frames, stride, height and width
+constexpr int64_t kMaxExtent = 1'000'000;  // of frames, stride, height and width, and of fps
 constexpr size_t kShown = 80;              // bytes of an entry in a message
 constexpr size_t kListed = 5;              // differences in a message
 
@@ -88,6 +89,9 @@ json to_json(const Preprocessing& p) {
                  {"width", p.width},   {"input", p.input},   {"mean", p.mean},         {"deviation", p.deviation}};
   if (p.untagged != Preprocessing().untagged) fields["untagged"] = p.untagged;
   if (p.rgb_first) fields["rgb_first"] = true;
+  if (p.fps != 0) fields["fps"] = p.fps;
+  if (p.short_videos != Preprocessing().short_videos) fields["short"] = p.short_videos;
+  if (p.sar) fields["sar"] = true;
   return fields;
 }
 
@@ -97,6 +101,9 @@ bool is_valid(const Preprocessing& p) {
   for (size_t i = 0; i < p.mean.size(); ++i)
     if (!std::isfinite(p.mean[i]) || !std::isfinite(p.deviation[i]) || p.deviation[i] <= 0) return false;
   if (p.untagged != "601" && p.untagged != "709" && p.untagged != "auto") return false;
+  if (!(p.fps >= 0 && p.fps <= kMaxExtent)) return false;
+  const auto is_policy = [&](const auto& name) { return p.short_videos == name.first; };
+  if (std::ranges::none_of(kShortVideoNames, is_policy)) return false;
   return !p.sampling.empty() && (p.input == "rgb" || p.input == "diff" || p.input == "rgb+diff");
 }
 
@@ -120,7 +127,10 @@ Preprocessing preprocessing_of(const Metadata& metadata) {
          fields.at("mean"),
          fields.at("deviation"),
          fields.value("untagged", Preprocessing().untagged),
-         fields.value("rgb_first", false)};
+         fields.value("rgb_first", false),
+         fields.value("fps", 0.0),
+         fields.value("short", Preprocessing().short_videos),
+         fields.value("sar", false)};
   } catch (const json::exception&) {
     metadata.bad(key);
   }

@@ -23,6 +23,9 @@ struct Preprocessing {
   std::array<double, 3> mean{0, 0, 0}, deviation{1, 1, 1};  // of pixel values 0..1, taken off and divided by
   std::string untagged = "601";                             // or "709" or "auto": colours of videos that do not say
   bool rgb_first = false;                                   // FrameView::rgb_first
+  double fps = 0;                                           // ClipOptions::fps
+  std::string short_videos = "auto";                        // of kShortVideoNames (io/clip.h)
+  bool sar = false;                                         // ClipOptions::sar
 
   bool operator==(const Preprocessing&) const = default;
 };

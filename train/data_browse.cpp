@@ -18,7 +18,7 @@ namespace engine {
 namespace {
 
 constexpr const char* kExamples = R"(Examples:
-  engine_data browse videos --out sheet.png                              eight clips as engine_train would see them
+  engine_data browse videos --out sheet.png                              eight clips, as in the first epoch of training
   engine_data browse videos --out sheet.png --clips 12 --flip --random-crop --max-scale 1.3 --frames 8
   engine_data browse videos --out sheet.png -c runs/pets/config.toml     with the settings of a run)";
 
@@ -88,7 +88,7 @@ void draw_row(Canvas& canvas, int top, const Dataset& dataset, const Sample& sam
   ClipPlan plan;
   try {
     const auto source = open_clip(sample);
-    plan = plan_clip(source->frame_count(), source->size(), options, random);
+    plan = plan_clip(clip_source(*source, options, sample.path), options, random);
     rgb.resize(plan.frames.size() * plan.view.size.bytes());
     read_clip(*source, plan, rgb);
     note(fmt::format("{} frames", source->frame_count()));
@@ -101,8 +101,18 @@ void draw_row(Canvas& canvas, int top, const Dataset& dataset, const Sample& sam
     const int left = kGap + static_cast<int>(t) * (options.width + kGap), below = top + kTextHeight + 2 * kGap;
     paste(canvas, left, below, std::span(rgb).subspan(t * plan.view.size.bytes(), plan.view.size.bytes()),
           plan.view.size);
-    draw_text(canvas, left, below + options.height + kGap / 2, std::to_string(plan.frames[t]), kNote);
+    draw_text(canvas, left, below + options.height + kGap / 2,
+              plan.frames[t] == kPadding ? "-" : std::to_string(plan.frames[t]), kNote);
   }
+}
+
+// The training part that engine_train would make, in which clips have the same numbers and so the same draws; where
+// there are no labels, all clips.
+Splits clips_to_train_on(const TrainOptions& train) {
+  const DataChoice choice{train.data, train.head, static_cast<int>(train.split_number)};
+  const bool by_name = !(train.train_list + train.classes_file).empty();
+  if (!by_name && open_data(choice).train.classes.empty()) return open_data(choice);
+  return open_splits(train.data, split_options(train));
 }
 
 int browse(BrowseOptions& options) {
@@ -114,9 +124,7 @@ int browse(BrowseOptions& options) {
     throw Error(fmt::format("--out {}: the sheet is a .png or .jpg file", escaped(out)), exit_code::kUsage);
   if (train.data.empty()) throw Error("no data given: engine_data browse DATA --out sheet.png", exit_code::kUsage);
   check_head(train);
-  DataChoice choice{train.data, train.head, static_cast<int>(train.split_number)};
-  const bool by_name = !(train.train_list + train.classes_file).empty();
-  const Splits splits = by_name ? open_splits(train.data, split_options(train)) : open_data(choice);
+  const Splits splits = clips_to_train_on(train);
   const Dataset& dataset = splits.train;
   resolve(train, picture_size(dataset));
   const ClipOptions clip =
@@ -134,7 +142,7 @@ int browse(BrowseOptions& options) {
   for (int y = 0; y < canvas.height(); ++y)
     for (int x = 0; x < canvas.width(); ++x) canvas.at(x, y) = kPaper;
   for (size_t i = 0; i < chosen.size(); ++i) {
-    Random random(static_cast<uint64_t>(train.seed), stream_of("browse"), static_cast<uint32_t>(chosen[i] + 1));
+    Random random = clip_draws(static_cast<uint64_t>(train.seed), 0, static_cast<int64_t>(chosen[i]));
     draw_row(canvas, static_cast<int>(i) * row.height, dataset, dataset.samples[chosen[i]], clip,
              options.plain ? nullptr : &random);
   }

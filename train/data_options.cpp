@@ -1,11 +1,14 @@
 #include "train/data_options.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <functional>
 #include <numeric>
 
+#include "io/list_file.h"
 #include "io/text.h"
 #include "train/cli.h"
+#include "train/data_index.h"
 
 namespace engine {
 namespace {
@@ -47,20 +50,35 @@ Preprocessing preprocessing(const TrainOptions& options) {
           .mean = options.normalize.mean,
           .deviation = options.normalize.deviation,
           .untagged = options.untagged,
-          .rgb_first = options.rgb_first};
+          .rgb_first = options.rgb_first,
+          .fps = options.fps,
+          .short_videos = options.short_videos,
+          .sar = options.sar};
 }
 
 ClipOptions clip_options(const Preprocessing& preprocessing) {
+  std::array<double, 3> pad{};  // 0 in the network's input, as near as 8 bits come
+  for (size_t c = 0; c < 3; ++c) pad[c] = std::clamp(255 * preprocessing.mean[c], 0.0, 255.0);
+  const auto policy = std::ranges::find_if(kShortVideoNames,
+                                           [&](const auto& name) { return preprocessing.short_videos == name.first; });
+  ENGINE_CHECK(policy != kShortVideoNames.end(), "short videos: no policy is called ", preprocessing.short_videos);
   return {.frames = static_cast<int>(frames_to_read(preprocessing)),
           .stride = static_cast<int>(preprocessing.stride),
           .sampling = sampling_named(preprocessing.sampling),
           .height = static_cast<int>(preprocessing.height),
           .width = static_cast<int>(preprocessing.width),
+          .fps = preprocessing.fps,
+          .short_videos = policy->second,
+          .pad = pad,
+          .sar = preprocessing.sar,
           .augment = {.rgb_first = preprocessing.rgb_first}};
 }
 
-LoaderOptions evaluation_loader(const Preprocessing& preprocessing, int64_t workers) {
-  return {.clip = clip_options(preprocessing),
+LoaderOptions evaluation_loader(const Preprocessing& preprocessing, int64_t workers, int64_t clips, TestCrops crops) {
+  ClipOptions clip = clip_options(preprocessing);
+  clip.clips = static_cast<int>(clips);
+  clip.crops = crops;
+  return {.clip = clip,
           .batch = kEvaluationBatch,
           .workers = static_cast<int>(workers),
           .training = false,
@@ -144,10 +162,32 @@ Tensor balanced_class_weights(const Dataset& dataset) {
   return Tensor::from(weights, {static_cast<int64_t>(weights.size())});
 }
 
-FrameSize picture_size(const Dataset& dataset) {
+std::shared_ptr<const VideoIndex> present_index(const std::string& data) {
+  std::error_code ignored;
+  const std::filesystem::path path = data;
+  const bool has_own = std::filesystem::is_directory(path, ignored) || is_list_name(data);
+  const IndexPlace place = index_place(has_own ? data : std::filesystem::absolute(path).parent_path().string());
+  try {
+    return VideoIndex::open(place.read, place.folder);
+  } catch (const Error& error) {
+    if (error.code() != exit_code::kData && error.code() != exit_code::kNoInput) throw;
+    return nullptr;
+  }
+}
+
+std::unique_ptr<FrameSource> open_present(const std::string& path, const VideoIndex* index,
+                                          const SourceOptions& options) {
+  try {
+    if (index) return open_frames(path, index, options);
+  } catch (const Error&) {  // told below, if it is still so
+  }
+  return open_frames(path, options);
+}
+
+FrameSize picture_size(const Dataset& dataset, const VideoIndex* index) {
   for (size_t i = 0; i < dataset.samples.size() && i < kClipsToTry; ++i) {
     try {
-      return open_frames(dataset.samples[i].path)->size();
+      return open_present(dataset.samples[i].path, index)->size();
     } catch (const Error&) {
       continue;  // the loader decides what a bad clip means
     }

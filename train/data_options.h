@@ -17,8 +17,9 @@ Preprocessing preprocessing(const TrainOptions& options);
 SourceOptions source_options(const Preprocessing& preprocessing);
 // How clips are read when a model is applied: nothing is drawn.
 ClipOptions clip_options(const Preprocessing& preprocessing);
-// In order, each clip once or, where it cannot be decoded, not at all.
-LoaderOptions evaluation_loader(const Preprocessing& preprocessing, int64_t workers);
+// In order, each clip once or, where it cannot be decoded, not at all; `clips` x `crops` views of each.
+LoaderOptions evaluation_loader(const Preprocessing& preprocessing, int64_t workers, int64_t clips = 1,
+                                TestCrops crops = TestCrops::centre);
 // Throws Error (kUsage) for options that make no sense with options.head.
 void check_head(const TrainOptions& options);
 // The label of a mirrored clip in place of each label, by options.flip_swap; empty where that is. Throws Error (kUsage)
@@ -32,7 +33,14 @@ LoaderOptions training_loader(const TrainOptions& options, const std::vector<std
 // so that they count as much as those that do not: samples without / samples with; 1 where either is 0.
 Tensor balanced_class_weights(const Dataset& dataset);
 
+// The index that lies where that of `data` does, a folder, a list or a video in a folder; none where there is none that
+// can be used.
+std::shared_ptr<const VideoIndex> present_index(const std::string& data);
+// Through `index`, but that one which is out of date, or says that the video cannot be used, is not believed.
+std::unique_ptr<FrameSource> open_present(const std::string& path, const VideoIndex* index,
+                                          const SourceOptions& options = {});
+
 // The size of the pictures of the first clip that can be opened; 0 x 0 when none can.
-FrameSize picture_size(const Dataset& dataset);
+FrameSize picture_size(const Dataset& dataset, const VideoIndex* index = nullptr);
 
 }  // namespace engine

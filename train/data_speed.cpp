@@ -33,7 +33,7 @@ double seconds_to_read(const Sample& sample, const ClipOptions& options, std::ve
   std::vector<uint8_t> rgb(static_cast<size_t>(options.frames) * FrameSize{options.width, options.height}.bytes());
   const double begin = seconds_of_this_thread();
   const auto source = open_clip(sample);
-  const ClipPlan plan = plan_clip(source->frame_count(), source->size(), options, nullptr);
+  const ClipPlan plan = plan_clip(clip_source(*source, options, sample.path), options, nullptr);
   read_clip(*source, plan, rgb);
   frames = plan.frames;
   return seconds_of_this_thread() - begin;

@@ -1,6 +1,7 @@
 #include "train/evaluate.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "engine/autograd.h"
 #include "engine/ops.h"
@@ -9,6 +10,14 @@ namespace engine {
 namespace {
 
 constexpr int64_t kWarmUpClips = 2;  // before a pass is recorded: plans are chosen then
+
+// log(sum(exp(x))).
+double log_of_sum(const std::vector<double>& x) {
+  const double largest = std::ranges::max(x);
+  double sum = 0;
+  for (const double each : x) sum += std::exp(each - largest);
+  return largest + std::log(sum);
+}
 
 }  // namespace
 
@@ -37,9 +46,43 @@ Tensor Evaluator::operator()(const Tensor& frames) {
   return all.to(kCpu);
 }
 
-Evaluation evaluate(Classifier& classifier, Loader& clips, const std::function<bool()>& proceed) {
+std::vector<float> mean_outputs(Head head, const std::vector<std::vector<float>>& views) {
+  if (views.size() == 1) return views[0];
+  std::vector<std::vector<double>> logs;  // of each view: of its probabilities; or its numbers
+  for (const std::vector<float>& view : views) {
+    std::vector<double>& row = logs.emplace_back(view.begin(), view.end());
+    if (head != Head::classification) continue;
+    const double all = log_of_sum(row);
+    for (double& each : row) each -= all;
+  }
+  std::vector<float> result;
+  for (size_t k = 0; k < views[0].size(); ++k) {
+    std::vector<double> with, without;  // of label k: the logarithms of its probability and of 1 minus that
+    double sum = 0;
+    for (const std::vector<double>& row : logs) {
+      sum += row[k];
+      with.push_back(head == Head::multilabel ? -log_of_sum({0, -row[k]}) : row[k]);
+      without.push_back(-log_of_sum({0, row[k]}));
+    }
+    const auto count = static_cast<double>(views.size());
+    result.push_back(static_cast<float>(head == Head::regression   ? sum / count
+                                        : head == Head::multilabel ? log_of_sum(with) - log_of_sum(without)
+                                                                   : log_of_sum(with) - std::log(count)));
+  }
+  return result;
+}
+
+ViewsEvaluation evaluate_views(Classifier& classifier, Loader& clips, const std::function<bool()>& proceed) {
   Evaluator evaluator(classifier);
-  const std::unique_ptr<Metrics> metrics = make_metrics(classifier.description());
+  const std::unique_ptr<Metrics> videos = make_metrics(classifier.description());
+  const std::unique_ptr<Metrics> each = make_metrics(classifier.description());
+  std::vector<std::vector<float>> views;  // of `sample`
+  std::vector<double> target;
+  int64_t sample = -1;
+  const auto finish_video = [&] {
+    if (!views.empty()) videos->add(mean_outputs(classifier.description().head, views), target);
+    views.clear();
+  };
   Batch batch;
   clips.start_epoch(0);
   while (clips.next(batch)) {
@@ -47,11 +90,23 @@ Evaluation evaluate(Classifier& classifier, Loader& clips, const std::function<b
     const std::span<const float> values = outputs.values<float>();
     const std::span<const double> truths = targets.values<double>();
     const size_t count = batch.items.size(), columns = values.size() / count, truth = truths.size() / count;
-    for (size_t i = 0; i < count; ++i)
-      metrics->add(values.subspan(i * columns, columns), truths.subspan(i * truth, truth));
+    for (size_t i = 0; i < count; ++i) {
+      if (batch.items[i] != sample) finish_video();
+      sample = batch.items[i];
+      const auto row = values.subspan(i * columns, columns);
+      const auto its = truths.subspan(i * truth, truth);
+      each->add(row, its);
+      views.emplace_back(row.begin(), row.end());
+      target.assign(its.begin(), its.end());
+    }
     if (proceed && !proceed()) break;
   }
-  return metrics->result();
+  finish_video();
+  return {videos->result(), each->result()};
+}
+
+Evaluation evaluate(Classifier& classifier, Loader& clips, const std::function<bool()>& proceed) {
+  return evaluate_views(classifier, clips, proceed).videos;
 }
 
 }  // namespace engine

@@ -34,8 +34,20 @@ class Evaluator {
   Tensor recorded_logits_;
 };
 
+// What several views of one video say together, as outputs of the network: of classes and labels with the mean of the
+// views' probabilities, of numbers the mean. `views` are as many outputs each; a single one is itself.
+std::vector<float> mean_outputs(Head head, const std::vector<std::vector<float>>& views);
+
+struct ViewsEvaluation {
+  Evaluation videos;  // mean_outputs() of each video's views
+  Evaluation views;   // every view for itself
+};
+
 // Over all clips that the loader gives: one made with evaluation_loader() (train/data_options.h) leaves out those that
-// cannot be decoded. `proceed` is asked after each batch; false ends the evaluation early.
+// cannot be decoded. Clips of one sample that follow each other are views of it. `proceed` is asked after each batch;
+// false ends the evaluation early.
+ViewsEvaluation evaluate_views(Classifier& classifier, Loader& clips, const std::function<bool()>& proceed = {});
+// Its `videos`.
 Evaluation evaluate(Classifier& classifier, Loader& clips, const std::function<bool()>& proceed = {});
 
 }  // namespace engine

@@ -95,8 +95,29 @@ void declare_clips(OptionTable& table, TrainOptions& o) {
   table.choice(
       {"sampling", "clip.sampling", "HOW", "Where the frames are taken: over the whole video, or close together"},
       o.sampling, words({"uniform", "dense"}));
-  table.integer({"stride", "clip.stride", "N", "dense: from one frame to the next, in frames of the video"}, o.stride,
-                {.low = 1, .high = 4096});
+  table.integer(
+      {"stride", "clip.stride", "N", "dense: from one frame to the next, in frames of the video, or of --fps"},
+      o.stride, {.low = 1, .high = 4096});
+  table.number({"fps", "clip.fps", "F",
+                "dense: so many frames a second, by their times, whatever rate a video has; 0: the video's frames as "
+                "they are numbered"},
+               o.fps, {.low = 0, .high = 1000});
+  std::vector<std::string> policies;
+  for (const auto& [name, policy] : kShortVideoNames) policies.emplace_back(name);
+  table.choice({"short", "clip.short", "HOW",
+                "Videos shorter than a clip: their frames evenly, or from the start again; the last one, or the mean "
+                "colour, for what is missing; left out; an error. auto: repeat, with --sampling dense last"},
+               o.short_videos, words(policies));
+  table.choice({"sar", "clip.sar", "HOW",
+                "Pixels that are not square: taken as if they were, as others do, or the picture is as wide as it is "
+                "meant to be"},
+               o.sar, {{"ignore", false}, {"apply", true}});
+  table.integer({"test-clips", "clip.test_clips", "N",
+                 "The final test looks at so many clips of each video and averages what they say"},
+                o.test_clips, {.low = 1, .high = 1000});
+  table.choice({"test-crops", "clip.test_crops", "N",
+                "... and at so many places of each: the centre; the ends too; corners and centre, also mirrored"},
+               o.test_crops, kCropNames);
   table.custom({"size", "clip.size", "WIDTHxHEIGHT", "Pixels that frames are scaled to; one number: both sides"},
                "one number, or WIDTHxHEIGHT such as 320x240, 8 to 4096, or auto", set_or_auto(o.size, parse_frame_size),
                [&o] { return o.size ? fmt::format("{}x{}", o.size->width, o.size->height) : std::string("auto"); });

@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "io/frame_source.h"
+#include "io/clip.h"
 #include "train/head.h"
 #include "train/optimizer.h"
 #include "train/option_table.h"
@@ -29,6 +29,8 @@ struct Normalization {
   bool operator==(const Normalization&) const = default;
 };
 
+using CropNames = std::vector<std::pair<std::string, TestCrops>>;
+inline const CropNames kCropNames = {{"1", TestCrops::centre}, {"3", TestCrops::three}, {"10", TestCrops::ten}};
 using DeviceNames = std::vector<std::pair<std::string, DeviceChoice>>;
 inline const DeviceNames kDeviceNames = {
     {"auto", DeviceChoice::automatic}, {"cpu", DeviceChoice::cpu}, {"cuda", DeviceChoice::cuda}};
@@ -50,6 +52,11 @@ struct TrainOptions {
   Normalization normalize{{0.5, 0.5, 0.5}, {0.5, 0.5, 0.5}};
   std::string untagged = "601";
   bool rgb_first = false;
+  double fps = 0;
+  std::string short_videos = "auto";
+  bool sar = false;
+  int64_t test_clips = 1;
+  TestCrops test_crops = TestCrops::centre;
 
   // Augmentation
   bool flip = false, random_crop = false;

@@ -15,6 +15,7 @@
 #include "train/data_options.h"
 #include "train/output.h"
 #include "train/report.h"
+#include "train/short_videos.h"
 
 namespace fs = std::filesystem;
 
@@ -36,7 +37,7 @@ std::vector<size_t> told(Head head, const std::vector<double>& values, size_t to
   return order;
 }
 
-// Columns: file, class, probability; or target, value; or label, probability.
+// Columns: file, of windows frames and seconds, class, probability; or target, value; or label, probability.
 class Table {
  public:
   Table(const std::vector<std::string>& files, const ModelFile& model)
@@ -44,20 +45,30 @@ class Table {
         title_(output_word(model.head)),
         file_width_(widest("file", files)),
         name_width_(widest(title_, model.classes)) {}
-  void header() const { row("file", title_, model_.head == Head::regression ? "value" : "probability"); }
+  void header(bool windows) const {
+    row(place("file", windows, "frames", "seconds"), title_, model_.head == Head::regression ? "value" : "probability");
+  }
   void rows(const Prediction& prediction, size_t top) const {
     const std::vector<size_t> outputs = told(model_.head, prediction.values, top);
-    if (outputs.empty()) row(prediction.file, "-", "-");
+    const Window window = prediction.window.value_or(Window());
+    const std::string seconds = window.begin ? fmt::format("{:.2f}-{:.2f}", *window.begin, *window.end) : "-";
+    const std::string where = place(escaped(prediction.file), prediction.window.has_value(),
+                                    fmt::format("{}-{}", window.first, window.last), seconds);
+    if (outputs.empty()) row(where, "-", "-");
     for (const size_t i : outputs) {
       const double value = prediction.values[i];
-      row(prediction.file, model_.classes[i],
+      row(where, model_.classes[i],
           model_.head == Head::regression ? fmt::format("{:.6g}", value) : fmt::format("{:.4f}", value));
     }
   }
 
  private:
-  void row(const std::string& file, const std::string& name, const std::string& value) const {
-    print_out(fmt::format("{:<{}}  {:<{}}  {}\n", escaped(file), file_width_, escaped(name), name_width_, value));
+  std::string place(const std::string& file, bool window, const std::string& frames, const std::string& seconds) const {
+    const std::string text = fmt::format("{:<{}}", file, file_width_);
+    return window ? fmt::format("{}  {:<13}  {:<15}", text, frames, seconds) : text;
+  }
+  void row(const std::string& where, const std::string& name, const std::string& value) const {
+    print_out(fmt::format("{}  {:<{}}  {}\n", where, escaped(name), name_width_, value));
   }
 
   const ModelFile& model_;
@@ -68,6 +79,10 @@ class Table {
 void print_object(const Prediction& prediction, const ModelFile& model, size_t top) {
   using nlohmann::ordered_json;
   ordered_json object = {{"file", prediction.file}}, values = ordered_json::object(), names = ordered_json::array();
+  if (const std::optional<Window>& window = prediction.window) {
+    object.update({{"first_frame", window->first}, {"last_frame", window->last}});
+    if (window->begin) object.update({{"begin", *window->begin}, {"end", *window->end}});
+  }
   for (size_t i = 0; i < model.classes.size(); ++i) values[model.classes[i]] = prediction.values[i];
   for (const size_t i : told(model.head, prediction.values, top))
     names.push_back(model.head == Head::classification
@@ -118,6 +133,14 @@ Classifier load(const Options& options) {
   return classifier;
 }
 
+// What the model says of a clip.
+std::vector<double> seen(Evaluator& evaluator, FrameSource& source, const ClipPlan& plan) {
+  const auto [width, height] = plan.view.size;
+  const Tensor frames = Tensor::empty({1, std::ssize(plan.frames), height, width, 3}, DType::u8);
+  read_clip(source, plan, frames.values<uint8_t>());
+  return predictions(evaluator.classifier().description(), evaluator(frames).values<float>());
+}
+
 }  // namespace
 
 std::vector<std::string> videos_at(const std::string& path) {
@@ -133,14 +156,25 @@ std::vector<std::string> videos_at(const std::string& path) {
   return videos;
 }
 
-Prediction classify(Evaluator& evaluator, const std::string& file) {
+Prediction classify(Evaluator& evaluator, const std::string& file, const VideoIndex* index) {
   const Preprocessing& preprocessing = evaluator.classifier().description().preprocessing;
   const ClipOptions options = clip_options(preprocessing);
-  const auto source = open_frames(file, source_options(preprocessing));
-  const ClipPlan plan = plan_clip(source->frame_count(), source->size(), options, nullptr);
-  const Tensor frames = Tensor::empty({1, options.frames, options.height, options.width, 3}, DType::u8);
-  read_clip(*source, plan, frames.values<uint8_t>());
-  return {file, predictions(evaluator.classifier().description(), evaluator(frames).values<float>())};
+  const auto source = open_present(file, index, source_options(preprocessing));
+  return {file, seen(evaluator, *source, plan_clip(clip_source(*source, options, file), options, nullptr))};
+}
+
+void classify_windows(Evaluator& evaluator, const std::string& file, const VideoIndex* index, int64_t hop,
+                      const std::function<void(const Prediction&)>& tell) {
+  const Preprocessing& preprocessing = evaluator.classifier().description().preprocessing;
+  const ClipOptions options = clip_options(preprocessing);
+  const auto source = open_present(file, index, source_options(preprocessing));
+  const std::vector<double>& times = source->times();
+  for (const ClipPlan& plan : plan_windows(clip_source(*source, options, file), options, hop)) {
+    Window window{plan.frames.front(), std::ranges::max(plan.frames)};
+    if (!times.empty())
+      window.begin = times[static_cast<size_t>(window.first)], window.end = times[static_cast<size_t>(window.last)];
+    tell({file, seen(evaluator, *source, plan), window});
+  }
 }
 
 std::vector<size_t> top_classes(const std::vector<double>& probabilities, size_t count) {
@@ -169,15 +203,25 @@ int classify_files(const ClassifyOptions& options) {
     }
   };
   std::vector<std::string> files;
+  std::vector<std::shared_ptr<const VideoIndex>> indices;  // of each file
   for (const std::string& path : options.paths)
-    guarded([&] { std::ranges::copy(videos_at(path), std::back_inserter(files)); });
+    guarded([&] {
+      const auto index = present_index(path);
+      std::ranges::copy(videos_at(path), std::back_inserter(files));
+      indices.resize(files.size(), index);
+    });
   const auto top = static_cast<size_t>(options.top);
   const Table table(files, model);
-  if (!options.json && !files.empty()) table.header();
-  for (const std::string& file : files) {
+  if (!options.json && !files.empty()) table.header(options.window > 0);
+  const auto tell = [&](const Prediction& prediction) {
+    options.json ? print_object(prediction, model, top) : table.rows(prediction, top);
+  };
+  for (size_t i = 0; i < files.size(); ++i) {
     guarded([&] {
-      const Prediction prediction = classify(evaluator, file);
-      options.json ? print_object(prediction, model, top) : table.rows(prediction, top);
+      if (options.window > 0)
+        classify_windows(evaluator, files[i], indices[i].get(), options.window, tell);
+      else
+        tell(classify(evaluator, files[i], indices[i].get()));
     });
   }
   return code;
@@ -192,18 +236,29 @@ int evaluate_data(const EvaluateOptions& options) {
   split.split_number = options.split_number;
   const Splits splits = open_splits(options.data, split);
   std::string name;
-  const Dataset& part = chosen_part(splits, options.split, name);
+  Splits judged;
+  const Dataset& part = judged.test = chosen_part(splits, options.split, name);
   check_classes(classifier, part, options.model);
-  LoaderOptions loading = evaluation_loader(classifier.description().preprocessing, options.workers);
+  const Views views{options.clips, options.crops};
+  LoaderOptions loading =
+      evaluation_loader(classifier.description().preprocessing, options.workers, views.clips, views.crops);
   loading.index = prepare_index(options.data, splits);
+  const ShortVideo policy = loading.clip.short_videos;
+  if (policy == ShortVideo::skip || policy == ShortVideo::error)
+    print_err(settle_short_videos(judged, loading.clip, loading.index.get()));
   Loader clips(part, loading);
-  const Evaluation evaluation = evaluate(classifier, clips);
+  const ViewsEvaluation both = evaluate_views(classifier, clips);
+  const Evaluation& evaluation = both.videos;
   print_err(left_out_clips(clips.stats(), part));
   if (options.json) {
-    print_out(metrics_json(name, evaluation, classifier.classes()) + "\n");
+    print_out(metrics_json(name, both, views, classifier.classes()) + "\n");
     return exit_code::kOk;
   }
-  std::string text = fmt::format("{} clips: {}\nloss: {:.4f}\n", name, evaluation.samples, evaluation.loss);
+  std::string text = views.count() == 1
+                         ? fmt::format("{} clips: {}\n", name, evaluation.samples)
+                         : fmt::format("{} videos: {}, {}\n{}\nOf videos, the means of their views:\n", name,
+                                       evaluation.samples, to_text(views), single_views_line(both.views));
+  text += fmt::format("loss: {:.4f}\n", evaluation.loss);
   for (const Figure& each : evaluation.figures)
     text += std::isnan(each.value)                ? fmt::format("{}: -\n", each.title)
             : each.kind == Figure::Kind::quantity ? fmt::format("{}: {:.6g}\n", each.title, each.value)

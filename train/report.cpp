@@ -82,6 +82,30 @@ std::string metrics_json(const std::string& kind, const Evaluation& evaluation, 
   return dump(object);
 }
 
+std::string to_text(const Views& views) {
+  return fmt::format("{} views of each: {} clip{} x {} crop{}", views.count(), views.clips, views.clips == 1 ? "" : "s",
+                     count_of(views.crops), views.crops == TestCrops::centre ? "" : "s");
+}
+
+std::string single_views_line(const Evaluation& views) {
+  std::string text = fmt::format("Single views: {}, loss {:.4f}", views.samples, views.loss);
+  for (const Figure& each : views.figures) text += fmt::format(", {} {}", each.title, to_text(each));
+  return text;
+}
+
+std::string metrics_json(const std::string& kind, const ViewsEvaluation& evaluation, const Views& views,
+                         const std::vector<std::string>& names) {
+  const std::string text = metrics_json(kind, evaluation.videos, names);
+  if (views.count() == 1) return text;
+  ordered_json object = ordered_json::parse(text);
+  ordered_json& single = object["views"] = {{"clips", views.clips},
+                                            {"crops", count_of(views.crops)},
+                                            {"count", evaluation.views.samples},
+                                            {"loss", json_number(evaluation.views.loss)}};
+  add(single, evaluation.views.figures);
+  return dump(object);
+}
+
 std::string metrics_csv(const std::vector<EpochReport>& epochs) {
   std::string text = "epoch,train_loss,val_loss";
   for (const Figure& each : epochs.front().validation.figures) text += fmt::format(",{}", each.key);

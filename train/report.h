@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "train/evaluate.h"
 #include "train/trainer.h"
 
 namespace engine {
@@ -18,6 +19,21 @@ std::string test_line(const Evaluation& evaluation);
 // {"kind":<kind>,"clips":...,"loss":...,"accuracy":...,"mean_class_recall":...,"classes":[...],"confusion":[[...]]};
 // other heads have their own figures, and "targets" or "labels" in place of "classes".
 std::string metrics_json(const std::string& kind, const Evaluation& evaluation, const std::vector<std::string>& names);
+
+// How videos were seen in a test.
+struct Views {
+  int64_t clips = 1;
+  TestCrops crops = TestCrops::centre;
+  int64_t count() const { return clips * count_of(crops); }
+};
+// "6 views of each: 2 clips x 3 crops".
+std::string to_text(const Views& views);
+// "Single views: 60, loss 0.4120, accuracy 0.850, mean class recall 0.848".
+std::string single_views_line(const Evaluation& views);
+// metrics_json() of the videos; of more than one view with "views": {"clips":2,"crops":3,"count":60,"loss":...} and the
+// figures of single views.
+std::string metrics_json(const std::string& kind, const ViewsEvaluation& evaluation, const Views& views,
+                         const std::vector<std::string>& names);
 
 // metrics.csv: a header and one row per epoch, with the figures of the head.
 std::string metrics_csv(const std::vector<EpochReport>& epochs);

@@ -18,6 +18,7 @@
 #include "train/output.h"
 #include "train/report.h"
 #include "train/run_folder.h"
+#include "train/short_videos.h"
 #include "train/signals.h"
 #include "train/trainer.h"
 #include "train/weights.h"
@@ -105,7 +106,7 @@ class Session {
 
  private:
   TrainerOptions trainer_options() const;
-  LoaderOptions evaluation_options(const Classifier& classifier) const;
+  LoaderOptions evaluation_options(const Classifier& classifier, const Views& views = {}) const;
   void after_epoch(const EpochReport& report);
   void warn_about_data(const EpochReport& report) const;
   void save(const std::string& path, int64_t epoch) const;
@@ -150,8 +151,9 @@ TrainerOptions Session::trainer_options() const {
   return trainer;
 }
 
-LoaderOptions Session::evaluation_options(const Classifier& classifier) const {
-  LoaderOptions loader = evaluation_loader(classifier.description().preprocessing, *options_.workers);
+LoaderOptions Session::evaluation_options(const Classifier& classifier, const Views& views) const {
+  LoaderOptions loader =
+      evaluation_loader(classifier.description().preprocessing, *options_.workers, views.clips, views.crops);
   loader.index = index_;
   return loader;
 }
@@ -226,8 +228,9 @@ int Session::test(int64_t best_epoch) const {
   Classifier best = Classifier::load(folder_.best_model());
   const Device device = resolve(options_.device);
   best.move_to(device, resolve(options_.precision, device));
-  Loader clips(splits_.test, evaluation_options(best));
-  const Evaluation evaluation = evaluate(best, clips, [] { return StopSignals::received() == 0; });
+  const Views views{options_.test_clips, options_.test_crops};
+  Loader clips(splits_.test, evaluation_options(best, views));
+  const ViewsEvaluation evaluation = evaluate_views(best, clips, [] { return StopSignals::received() == 0; });
   save_plans();
   print_err(left_out_clips(clips.stats(), splits_.test));
   if (const int signal = StopSignals::received(); signal != 0) {
@@ -235,10 +238,12 @@ int Session::test(int64_t best_epoch) const {
     return stop_exit_code(signal);
   }
   if (options_.json) {
-    print_out(metrics_json("test", evaluation, best.classes()) + "\n");
+    print_out(metrics_json("test", evaluation, views, best.classes()) + "\n");
   } else {
-    print_out(test_line(evaluation) + "\n");
-    say("tested epoch {} on {} clips", best_epoch, evaluation.samples);
+    print_out(test_line(evaluation.videos) + "\n");
+    if (views.count() > 1) print_out(single_views_line(evaluation.views) + "\n");
+    say("tested epoch {} on {} clips{}", best_epoch, evaluation.videos.samples,
+        views.count() > 1 ? ", " + to_text(views) : "");
   }
   return exit_code::kOk;
 }
@@ -266,8 +271,10 @@ int train(TrainOptions& options, const OptionTable& table) {
   const Device device = resolve(options.device);
   resolve(options.precision, device);
   set_plans(options, device);
-  const Splits splits = open_splits(options.data, split_options(options));
-  resolve(options, picture_size(splits.train));
+  if (options.fps > 0 && options.sampling != "dense")
+    say("warning: --fps is for --sampling dense and does nothing with {}", options.sampling);
+  Splits splits = open_splits(options.data, split_options(options));
+  resolve(options, picture_size(splits.train, present_index(options.data).get()));
   set_cpu_threads(static_cast<int>(*options.threads));
   LoaderOptions training = training_loader(options, splits.train.classes);
   const ModelFile description = describe(options, splits.train);
@@ -281,6 +288,8 @@ int train(TrainOptions& options, const OptionTable& table) {
     print_err(to_text(load_fitting(classifier.network(), options.init_from), options.init_from));
   if (options.dry_run) return exit_code::kOk;
   training.index = prepare_index(options.data, splits, options.progress);
+  print_err(settle_short_videos(splits, training.clip, training.index.get()));
+  classifier.description().targets = standardization(splits.train);  // of the clips that are left
   return Session(options, splits, training, classifier, folder).run(table.to_toml());
 }
 

@@ -39,7 +39,9 @@ int body(int argc, char** argv) {
   ClassifyOptions classify;
   CLI::App* classify_command = app.add_subcommand(
       "classify", "Tells the class of videos, or their numbers or labels, as the model's head has them");
-  classify_command->footer("Examples:\n  engine_predict classify best.safetensors new.mp4 --top 3");
+  classify_command->footer(
+      "Examples:\n  engine_predict classify best.safetensors new.mp4 --top 3\n"
+      "  engine_predict classify best.safetensors long.mp4 --window 8      over and over, with times");
   classify_command->add_option("MODEL", classify.model, "The model, a .safetensors file")->required();
   classify_command
       ->add_option("PATH", classify.paths, "Videos, folders of images, folders of these, or lists (.txt, .csv)")
@@ -47,12 +49,19 @@ int body(int argc, char** argv) {
   classify_command->add_option("--top", classify.top, "How many classes to tell of each video (default 1)")
       ->type_name("K")
       ->check(CLI::Range(int64_t{1}, int64_t{1000000}));
+  classify_command
+      ->add_option("--window", classify.window,
+                   "Tell of every window of as many frames as a clip has, N frames of the clip after the one before")
+      ->type_name("N")
+      ->check(CLI::Range(int64_t{1}, int64_t{1000000}));
   classify_command->add_flag("--json", classify.json, "One JSON object a line");
   declare_place(*classify_command, classify);
 
   EvaluateOptions evaluate;
   CLI::App* evaluate_command = app.add_subcommand("eval", "Judges a model on labelled videos");
-  evaluate_command->footer("Examples:\n  engine_predict eval best.safetensors videos --split val");
+  evaluate_command->footer(
+      "Examples:\n  engine_predict eval best.safetensors videos --split val\n"
+      "  engine_predict eval best.safetensors videos --clips 10 --crops 3");
   evaluate_command->add_option("MODEL", evaluate.model, "The model, a .safetensors file")->required();
   evaluate_command->add_option("DATA", evaluate.data, "Labelled videos, as for engine_train")->required();
   evaluate_command
@@ -69,6 +78,14 @@ int body(int argc, char** argv) {
   evaluate_command->add_option("--workers", evaluate.workers, "Threads that read videos (default 1)")
       ->type_name("N")
       ->check(CLI::Range(int64_t{0}, int64_t{1024}));
+  evaluate_command
+      ->add_option("--clips", evaluate.clips,
+                   "Look at so many clips of each video and average what they say (default 1)")
+      ->type_name("N")
+      ->check(CLI::Range(int64_t{1}, int64_t{1000}));
+  declare_choice(*evaluate_command, "--crops", evaluate.crops, kCropNames,
+                 "... and at so many places of each: 1, the centre; 3, the ends too; 10, corners and centre, also "
+                 "mirrored (default 1)");
   evaluate_command->add_flag("--json", evaluate.json, "One JSON object");
   declare_place(*evaluate_command, evaluate);
 
