@@ -17,7 +17,10 @@ import subprocess
 import sys
 import time
 
-import numpy as np
+try:
+    import numpy as np
+except ImportError:
+    np = None
 
 
 class TorchCodec:
@@ -176,6 +179,8 @@ def check(peer, request):
 def main():
     kinds = {"torchcodec": TorchCodec, "pyav": PyAv, "opencv": OpenCv, "decord": Decord}
     try:
+        if np is None:
+            raise ImportError("no module named numpy")
         peer = kinds[sys.argv[1]]()
     except Exception as error:
         print(json.dumps({"missing": f"{type(error).__name__}: {error}".splitlines()[0]}), flush=True)

@@ -6,6 +6,7 @@
 #include <iostream>
 
 #include "bench/io/loader_work.h"
+#include "kernels/context.h"
 #include "train/cli.h"
 
 namespace engine::bench {
@@ -37,6 +38,7 @@ json do_work(VideoWork& videos, const json& request) {
 }
 
 int take_turns(const std::vector<std::string>& paths, const WorkOptions& options) {
+  set_cpu_threads(1);  // as in a loader's worker
   VideoWork videos(paths, options);
   std::cout << videos.describe() << std::endl;
   for (std::string line; std::getline(std::cin, line);) {
