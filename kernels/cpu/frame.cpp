@@ -67,17 +67,20 @@ void warp_run(const NormalizeFrames& f, const Picture& picture, const uint8_t* b
   const auto width = static_cast<float>(picture.grid[0].width), height = static_cast<float>(picture.grid[0].height);
   const T fill[3] = {picture.fill[0], picture.fill[1], picture.fill[2]};
   Out values[3 * kRun];
+  const auto finish = [&](auto may_fill) {
 #pragma omp simd
-  for (int i = 0; i < kRun; ++i) {
-    const bool inside = (first.u[i] >= 0) & (first.u[i] < width) & (first.v[i] >= 0) & (first.v[i] < height);
-    const bool filled = (fills_border & !inside) | (row_erased & (q + i >= left) & (q + i < right));
-    for (size_t c = 0; c < 3; ++c) {
-      const auto& m = picture.colour[c];
-      const T seen = m[0] * samples[0][i] + (m[1] * samples[1][i] + (m[2] * samples[2][i] + m[3]));
-      const T value = static_cast<T>(f.scale[c]) * limited(filled ? fill[c] : seen) + static_cast<T>(f.shift[c]);
-      values[3 * static_cast<size_t>(i) + c] = static_cast<Out>(sizeof(Out) == 1 ? limited(value) + T(0.5) : value);
+    for (int i = 0; i < kRun; ++i) {
+      const bool inside = (first.u[i] >= 0) & (first.u[i] < width) & (first.v[i] >= 0) & (first.v[i] < height);
+      const bool filled = may_fill && ((fills_border & !inside) | (row_erased & (q + i >= left) & (q + i < right)));
+      for (size_t c = 0; c < 3; ++c) {
+        const auto& m = picture.colour[c];
+        const T seen = m[0] * samples[0][i] + (m[1] * samples[1][i] + (m[2] * samples[2][i] + m[3]));
+        const T value = static_cast<T>(f.scale[c]) * limited(filled ? fill[c] : seen) + static_cast<T>(f.shift[c]);
+        values[3 * static_cast<size_t>(i) + c] = static_cast<Out>(sizeof(Out) == 1 ? limited(value) + T(0.5) : value);
+      }
     }
-  }
+  };
+  row_erased || fills_border ? finish(std::true_type()) : finish(std::false_type());
   if (channels == 3) return void(std::memcpy(out, values, static_cast<size_t>(3 * count) * sizeof(Out)));
   for (int i = 0; i < count; ++i, out += channels)
     for (int64_t c = 0; c < channels; ++c) out[c] = c < 3 ? values[3 * i + c] : Out(0);
