@@ -17,11 +17,9 @@ have the goal in its place. Each row says what was judged (`figure`) by which `b
 and G16 are what tests check.
 """
 import argparse
-import datetime
 import json
 import os
 import pathlib
-import platform
 import random
 import re
 import resource
@@ -30,6 +28,8 @@ import subprocess
 import sys
 import tempfile
 import time
+
+from loader_table import machine, table, write
 
 HERE = pathlib.Path(__file__).resolve().parent
 SIZE, FRAMES, STRIDE = 112, 16, 2
@@ -47,9 +47,6 @@ SETS = [  # name, source, size, GOP
 ]
 BARS = {"G1": 1.0, "G2": 0.95, "G7": 0.3, "G8": 0.05, "G10": 0.9, "G11": 0.02, "G12": 500, "G13": 0.8,
         "pyav": 1.35, "opencv": 2.0, "decord": 1.45}
-REASONS = {  # of goals, or of goals and names of rows
-    "G8": "the words around every place are loaded one by one; of 1280x720 halving 1.4 MB comes first",
-}
 
 
 def parse():
@@ -353,62 +350,11 @@ def measure(run, name, paths, gop, folder):
             "unreferenced": sum(v["unreferenced"] for v in videos) / sum(v["frames"] for v in videos)}
 
 
-def number(value):
-    return "" if value is None else f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
-
-
-def table(result):
-    lines = ["| set | codec | size | frames | kbit/s | key frame every | reorder depth | not referred to |",
-             "|---|---|---|---:|---:|---:|---:|---:|"]
-    for s in result["sets"]:
-        size = f"{s['width']:.0f}x{s['height']:.0f}"
-        several = f" ({s['videos']} videos, medians)" if s["videos"] > 1 else ""
-        lines.append(f"| {s['name']}{several} | {', '.join(s['codecs'])} | {size} | {s['frames']:.0f} | "
-                     f"{s['kbit_per_s']:.0f} | {s['gop_mean']:.0f} | {s['reorder_depth']:.0f} | "
-                     f"{s['unreferenced']:.0%} |")
-    lines += ["", "| goal | set | beside | ours ms | theirs ms | ours CPU ms | theirs CPU ms | ratio | of CPU time | "
-              "spread | figure | bar | why below |", "|---|---|---|" + "---:|" * 9 + "---|"]
-    for row in result["rows"]:
-        reason = ""
-        if row["met"] is False:
-            reason = REASONS.get(row["goal"] + " " + row["name"], REASONS.get(row["goal"], "not looked into"))
-        beside = row["variant"] if row["peer"] == "the goal" else f"{row['peer']}, {row['variant']}"
-        cells = [row["goal"], row["name"], beside, *(number(row.get(key)) for key in (
-            "ours_ms", "peer_ms", "ours_cpu_ms", "peer_cpu_ms", "ratio", "cpu_ratio")), f"{row['spread']:.0%}",
-            f"{number(row['figure'])} {row.get('unit', '')}".strip(), number(row["bar"]), reason]
-        lines.append("| " + " | ".join(cells) + " |")
-    lines += [f"\n{note['name']}: {note['note']}" for note in result["notes"]]
-    return "\n".join(lines) + "\n"
-
-
-def machine(args):
-    with open("/proc/cpuinfo") as file:
-        cpu = re.search(r"model name\s*: (.*)", file.read())
-    commit = subprocess.run(["git", "-C", str(HERE), "describe", "--always", "--dirty"], capture_output=True, text=True)
-    return {"date": datetime.date.today().isoformat(), "device": "cpu",
-            "machine": cpu[1] if cpu else platform.machine(), "cores": os.cpu_count(),
-            "commit": commit.stdout.strip(), "python": platform.python_version(),
-            "T": FRAMES, "S": STRIDE, "size": SIZE, "cache": "warm", "rounds": args.rounds,
-            "load_average": [os.getloadavg()]}
-
-
-def write(result, run, args):
-    result["load_average"].append(os.getloadavg())
-    args.out.mkdir(parents=True, exist_ok=True)
-    base = args.out / f"{result['date']}-loader"
-    base.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n")
-    ffmpegs = {row["peer"]: row["peer_ffmpeg"] for row in run.rows if "peer_ffmpeg" in row}
-    text = (f"{result['date']}, {result['machine']}, {result['cores']} cores, commit {result['commit']}; T={FRAMES}, "
-            f"S={STRIDE}, u8 RGB {SIZE}x{SIZE}, page cache warm; load average {result['load_average'][0][0]:.1f} "
-            f"before, {max(load[0] for load in result['load_average']):.1f} at most. FFmpeg: ours "
-            f"{result['sets'][0]['ffmpeg'] if result['sets'] else ''}; "
-            + "; ".join(f"{peer} {version}" for peer, version in ffmpegs.items()) + "\n\n" + table(result))
-    base.with_suffix(".md").write_text(text)
-
-
 def main():
     args = parse()
-    result, run = machine(args), Run(args)
+    result = {**machine(), "T": FRAMES, "S": STRIDE, "size": SIZE, "cache": "warm", "rounds": args.rounds,
+              "load_average": [os.getloadavg()]}
+    run = Run(args)
     result.update({"sets": [], "rows": run.rows, "notes": run.notes})
     with tempfile.TemporaryDirectory() as temporary:
         folder = args.folder or pathlib.Path(temporary)
@@ -417,7 +363,7 @@ def main():
             if re.search(args.sets, name):
                 path = encode(folder, name, source, size, gop)
                 result["sets"].append(measure(run, name, [path], gop, folder))
-                write(result, run, args)
+                write(result, args.out)
         for data in args.data:
             paths = sorted(p for p in data.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
             random.Random(1).shuffle(paths)
@@ -425,10 +371,10 @@ def main():
                 run.note(str(data), "no videos there")
                 continue
             result["sets"].append(measure(run, data.name, paths[:60], None, folder))
-            write(result, run, args)
+            write(result, args.out)
         if run.wants("G12"):
             very_many(run, folder, args)
-        write(result, run, args)
+        write(result, args.out)
     print(table(result))
 
 
