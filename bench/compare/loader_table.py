@@ -59,8 +59,8 @@ def write(result, folder):
     loads = [load[0] for load in result["load_average"]]
     ours = result["sets"][0]["ffmpeg"] if result["sets"] else ""
     text = (f"{result['date']}, {result['machine']}, {result['cores']} cores, commit {result['commit']}; "
-            f"T={result['T']}, S={result['S']}, u8 RGB {result['size']}x{result['size']}, page cache {result['cache']}; "
-            f"load average {loads[0]:.1f} before, {max(loads):.1f} at most. FFmpeg: "
+            f"T={result['T']}, S={result['S']}, u8 RGB {result['size']}x{result['size']}, page cache "
+            f"{result['cache']}; load average {loads[0]:.1f} before, {max(loads):.1f} at most. FFmpeg: "
             + "; ".join([f"ours {ours}", *(f"{peer} {version}" for peer, version in ffmpegs.items())])
             + "\n\n" + table(result))
     base.with_suffix(".md").write_text(text)
