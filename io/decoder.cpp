@@ -49,6 +49,21 @@ bool Decoder::send(const AVPacket& packet) { return avcodec_send_packet(context_
 
 void Decoder::drain() { avcodec_send_packet(context_.get(), nullptr); }
 
+bool Decoder::restart() {
+  switch (context_->codec_id) {
+    case AV_CODEC_ID_H264:
+    case AV_CODEC_ID_HEVC:
+    case AV_CODEC_ID_VP8:
+    case AV_CODEC_ID_VP9:
+    case AV_CODEC_ID_AV1:
+    case AV_CODEC_ID_MJPEG:
+      avcodec_flush_buffers(context_.get());
+      return true;
+    default:
+      return false;
+  }
+}
+
 bool Decoder::receive(AVFrame& frame) { return avcodec_receive_frame(context_.get(), &frame) >= 0; }
 
 }  // namespace engine::av

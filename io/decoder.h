@@ -23,6 +23,8 @@ class Decoder {
   // No packet comes any more: what is held back comes out.
   void drain();
   bool receive(AVFrame& frame);
+  // Forgets all packets, so that others may follow. False for codecs that may remember something: use another decoder.
+  bool restart();
 
  private:
   Owned<AVCodecContext> context_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 
 #include "io/decoder.h"
 #include "io/index_file.h"
@@ -68,6 +69,7 @@ struct VideoReader::Impl {
   av::Orientation orientation;
   av::Converter converter;
   const FrameView* view = nullptr;  // that frames are seen through by the read under way, if any
+  std::optional<av::Decoder> kept;  // by the groups of one read, as long as they are sound
   av::Owned<AVPacket> packet = av::make_packet();
   av::Owned<AVFrame> picture = av::make_frame();
 
@@ -195,7 +197,7 @@ size_t VideoReader::Impl::try_group(std::span<Request> group, Attempt attempt, F
   std::ranges::sort(wanted);
 
   source->go_to(start, end);
-  av::Decoder decoder = make_decoder();
+  if (attempt != Attempt::from_key || !kept || !kept->restart()) kept.emplace(make_decoder());
   size_t missing = group.size();
   Step last = Step::sent;
   for (int64_t number = start; missing > 0 && last != Step::end; ++number) {
@@ -204,10 +206,10 @@ size_t VideoReader::Impl::try_group(std::span<Request> group, Attempt attempt, F
       source->pass();
       continue;
     }
-    last = number > end ? Step::end : step(decoder);
+    last = number > end ? Step::end : step(*kept);
     if (last == Step::damaged && !last_resort) return group.size();
-    if (last == Step::end) decoder.drain();
-    while (missing > 0 && decoder.receive(*picture)) {
+    if (last == Step::end) kept->drain();
+    while (missing > 0 && kept->receive(*picture)) {
       if (!last_resort && !is_sound(*picture)) return group.size();
       missing = place(group, missing, size, rgb);
     }
@@ -219,6 +221,7 @@ size_t VideoReader::Impl::try_group(std::span<Request> group, Attempt attempt, F
 void VideoReader::Impl::read_group(std::span<Request> group, FrameSize size, std::span<uint8_t> rgb) {
   for (const Attempt attempt : {Attempt::from_key, Attempt::from_earlier_key, Attempt::from_beginning}) {
     group = group.first(try_group(group, attempt, size, rgb));
+    if (attempt != Attempt::from_key || !group.empty()) kept.reset();
     if (group.empty()) return;
   }
   int64_t first = INT64_MAX;
@@ -263,12 +266,14 @@ void VideoReader::read_frames(std::span<const int64_t> indices, FrameSize size, 
   check_room(impl_->path, indices.size(), size, rgb);
   impl_->end_pass();
   impl_->watch.restart();
+  impl_->kept.reset();
   std::vector<Request> requests = impl_->plan(indices);
   for (auto begin = requests.begin(); begin != requests.end();) {
     const auto end = std::find_if(begin, requests.end(), [&](const Request& r) { return r.start != begin->start; });
     impl_->read_group(std::span(begin, end), size, rgb);
     begin = end;
   }
+  impl_->kept.reset();
 }
 
 void VideoReader::view_frames(std::span<const int64_t> indices, const FrameView& view, std::span<uint8_t> rgb) {

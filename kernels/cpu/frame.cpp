@@ -32,56 +32,58 @@ struct Places {
   }
 };
 
-// The samples of a plane at these places. Two neighbours are read at once, as four bytes; the right one counts nothing
-// where the left one is a row's last. The empty statement keeps the compiler from reading by vector instructions, which
-// takes longer.
+// The samples of a plane from the words that are read at these places: each holds two neighbours, of which the right
+// one counts nothing where the left one is a row's last.
 template <class T>
-void sample_plane(const Picture& picture, const uint8_t* plane, int step, const Places& at, T* values) {
-  uint32_t above[kRun], below[kRun];
-  for (int i = 0; i < kRun; ++i) {
-    std::memcpy(above + i, plane + at.above[i], 4);
-    std::memcpy(below + i, plane + at.below[i], 4);
-    asm volatile("");
-  }
-  const int bits = picture.wide ? 0xffff : 0xff, right = 8 * step;
+void mix_samples(const uint32_t* above, const uint32_t* below, int bits, int step, const Places& at, T* values) {
 #pragma omp simd
   for (int i = 0; i < kRun; ++i) {
     const auto between = [](T a, T b, float weight) { return a + static_cast<T>(weight) * (b - a); };
     const auto sample = [bits](uint32_t word) { return static_cast<T>(static_cast<int>(word) & bits); };
-    const T top = between(sample(above[i]), sample(above[i] >> right), at.across[i]);
-    values[i] = between(top, between(sample(below[i]), sample(below[i] >> right), at.across[i]), at.down[i]);
+    const T top = between(sample(above[i]), sample(above[i] >> 8 * step), at.across[i]);
+    values[i] = between(top, between(sample(below[i]), sample(below[i] >> 8 * step), at.across[i]), at.down[i]);
   }
 }
 
-// Output pixels (p, q) to (p, q + count - 1), with T for the arithmetic.
+// Output pixels (p, q) to (p, q + count - 1), with T for the arithmetic. Words are read long before they are used, and
+// the empty statement keeps the compiler from reading by vector instructions, which takes longer.
 template <class T, class Out>
 void warp_run(const NormalizeFrames& f, const Picture& picture, const uint8_t* bytes, int p, int q, int count,
               int64_t channels, Out* out) {
-  const Places first(picture.grid[0], p, q), others(picture.grid[1], p, q);
+  const Places places[2] = {{picture.grid[0], p, q}, {picture.grid[1], p, q}}, &first = places[0];
+  uint32_t above[3][kRun], below[3][kRun];
+  for (int k = 0; k < 3; ++k)
+    for (int i = 0; i < kRun; ++i) {
+      std::memcpy(above[k] + i, bytes + picture.plane[k] + places[k > 0].above[i], 4);
+      std::memcpy(below[k] + i, bytes + picture.plane[k] + places[k > 0].below[i], 4);
+      asm volatile("");
+    }
   T samples[3][kRun];
   for (int k = 0; k < 3; ++k)
-    sample_plane(picture, bytes + picture.plane[k], picture.grid[k > 0].step, k > 0 ? others : first, samples[k]);
+    mix_samples(above[k], below[k], picture.wide ? 0xffff : 0xff, picture.grid[k > 0].step, places[k > 0], samples[k]);
   const auto& [left, top, right, bottom] = picture.erased;
   const bool row_erased = p >= top && p < bottom, fills_border = picture.fill_border != 0;
   const auto limited = [](T value) { return value > 255 ? T(255) : value > 0 ? value : T(0); };
   const auto width = static_cast<float>(picture.grid[0].width), height = static_cast<float>(picture.grid[0].height);
-  Out values[3][kRun];
-  for (size_t c = 0; c < 3; ++c) {
-    const T fill = picture.fill[c], scale = static_cast<T>(f.scale[c]), shift = static_cast<T>(f.shift[c]);
-    const auto& m = picture.colour[c];
+  const T fill[3] = {picture.fill[0], picture.fill[1], picture.fill[2]};
+  Out values[3 * kRun];
+  const auto finish = [&](auto may_fill) {
 #pragma omp simd
     for (int i = 0; i < kRun; ++i) {
       const bool inside = (first.u[i] >= 0) & (first.u[i] < width) & (first.v[i] >= 0) & (first.v[i] < height);
-      const bool filled = (fills_border & !inside) | (row_erased & (q + i >= left) & (q + i < right));
-      const T seen = m[0] * samples[0][i] + (m[1] * samples[1][i] + (m[2] * samples[2][i] + m[3]));
-      const T value = scale * limited(filled ? fill : seen) + shift;
-      values[c][i] = static_cast<Out>(sizeof(Out) == 1 ? limited(value) + T(0.5) : value);
+      const bool filled = may_fill && ((fills_border & !inside) | (row_erased & (q + i >= left) & (q + i < right)));
+      for (size_t c = 0; c < 3; ++c) {
+        const auto& m = picture.colour[c];
+        const T seen = m[0] * samples[0][i] + (m[1] * samples[1][i] + (m[2] * samples[2][i] + m[3]));
+        const T value = static_cast<T>(f.scale[c]) * limited(filled ? fill[c] : seen) + static_cast<T>(f.shift[c]);
+        values[3 * static_cast<size_t>(i) + c] = static_cast<Out>(sizeof(Out) == 1 ? limited(value) + T(0.5) : value);
+      }
     }
-  }
-  for (int i = 0; i < count; ++i, out += channels) {
-    for (int c = 0; c < 3; ++c) out[c] = values[c][i];
-    for (int64_t c = 3; c < channels; ++c) out[c] = 0;
-  }
+  };
+  row_erased || fills_border ? finish(std::true_type()) : finish(std::false_type());
+  if (channels == 3) return void(std::memcpy(out, values, static_cast<size_t>(3 * count) * sizeof(Out)));
+  for (int i = 0; i < count; ++i, out += channels)
+    for (int64_t c = 0; c < channels; ++c) out[c] = c < 3 ? values[3 * i + c] : Out(0);
 }
 
 }  // namespace
@@ -91,10 +93,8 @@ void normalize_frames(CpuContext& ctx, const NormalizeFrames& p, ConstView x, Vi
   const int64_t channels = x.shape[-1], run = kPixels * channels, count = x.elements();
   dispatch_float(y.dtype, [&]<class T>() {
     T scale[kLongestRun], shift[kLongestRun];
-    for (int64_t i = 0; i < run; ++i) {
-      scale[i] = static_cast<T>(p.scale[static_cast<size_t>(i % channels)]);
-      shift[i] = static_cast<T>(p.shift[static_cast<size_t>(i % channels)]);
-    }
+    for (size_t i = 0, c = 0; i < static_cast<size_t>(run); ++i, c = (c + 1) % static_cast<size_t>(channels))
+      scale[i] = static_cast<T>(p.scale[c]), shift[i] = static_cast<T>(p.shift[c]);
     const uint8_t* in = x.as<uint8_t>();
     T* out = y.as<T>();
     parallel_rows((count + run - 1) / run, run, [&](int64_t r) {
