@@ -10,6 +10,8 @@
 
 namespace engine::av {
 
+struct TrackFacts;
+
 // One thread, so that damaged data decode the same way every time. Damaged packets are no errors here: they give fewer
 // pictures, or flagged ones.
 class Decoder {
@@ -27,6 +29,10 @@ class Decoder {
  private:
   Owned<AVCodecContext> context_;
 };
+
+// The most that decoding a track and converting its pictures takes: those that the codec and its level let a stream
+// keep, in the format that the header states. What FFmpeg needs whatever the size of pictures is not in it.
+int64_t decoder_bytes(const TrackFacts& facts, bool rgb_first);
 
 // The name for users, for example "h264".
 std::string codec_name(const AVCodecParameters& parameters);

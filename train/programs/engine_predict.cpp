@@ -68,7 +68,7 @@ int body(int argc, char** argv) {
       ->check(CLI::Range(0, 99));
   evaluate_command->add_option("--workers", evaluate.workers, "Threads that read videos (default 1)")
       ->type_name("N")
-      ->check(CLI::Range(int64_t{0}, int64_t{1024}));
+      ->check(CLI::Range(int64_t{0}, int64_t{kMaxWorkers}));
   evaluate_command->add_flag("--json", evaluate.json, "One JSON object");
   declare_place(*evaluate_command, evaluate);
 
