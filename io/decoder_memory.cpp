@@ -55,19 +55,34 @@ int64_t pictures_kept(const TrackFacts& facts) {
   }
 }
 
+// Whether the profile allows 8 bits and 4:2:0 only.
+bool is_plain(const TrackFacts& facts) {
+  constexpr int kMain = 1, kHigh = 100, kCavlc444 = 44;
+  switch (facts.codec_id) {
+    case AV_CODEC_ID_H264:
+      return facts.profile > 0 && (facts.profile & 0xff) <= kHigh && (facts.profile & 0xff) != kCavlc444;
+    case AV_CODEC_ID_HEVC:
+      return facts.profile == kMain;
+    case AV_CODEC_ID_VP9:
+      return facts.profile == 0;
+    default:
+      return facts.codec_id == AV_CODEC_ID_VP8;
+  }
+}
+
 }  // namespace
 
 int64_t decoder_bytes(const TrackFacts& facts, bool rgb_first) {
-  constexpr int kBlock = 64;         // FFmpeg's pictures have whole ones
-  constexpr int64_t kTwoMore = 2;    // the picture being decoded and the one given out
-  constexpr int64_t kDeepPixel = 3;  // bytes: 4:2:0 in 16 bits, or 4:4:4 in 8
+  constexpr int kBlock = 64;       // FFmpeg's pictures have whole ones
+  constexpr int64_t kTwoMore = 2;  // the picture being decoded and the one given out
   const int64_t width = up_to(facts.width, kBlock), height = up_to(facts.height, kBlock), pixels = width * height;
   const int stored = av_image_get_buffer_size(static_cast<AVPixelFormat>(facts.format), static_cast<int>(width),
                                               static_cast<int>(height), 1);
-  const int64_t picture = stored > 0 ? stored : pixels * kDeepPixel;
-  const int64_t pictures = pictures_kept(facts) + std::clamp(facts.reorder_depth, 0, 16) + kTwoMore;
+  // Headers of MP4 and Matroska do not say the format: then 4:4:4 in 8 bits, or 4:2:0 in 16, unless the profile is for
+  // less.
+  const int64_t picture = stored > 0 ? stored : is_plain(facts) ? pixels * 3 / 2 : pixels * 3;
   // Motion vectors and the like are up to half of a picture. What it is converted in grows by doubling.
-  return pictures * (picture + picture / 2) + (rgb_first ? 9 * pixels : 2 * picture);
+  return (pictures_kept(facts) + kTwoMore) * (picture + picture / 2) + (rgb_first ? 9 * pixels : 2 * picture);
 }
 
 }  // namespace engine::av

@@ -67,7 +67,7 @@ struct LoaderStats {
 // and there is memory for, but two at least, one being made and one at the caller (without workers: one). For a worker
 // the largest that the index knows of counts: the pictures that its decoder keeps by its codec and level, in which they
 // are converted, and its packets; of a clip stored decoded twice its file; 36 MiB, as for a video of 1920x1080, for
-// what is in no index. To that come 8 MiB for what does not depend on the video.
+// what is in no index. To that come 4 MiB for what does not depend on the video.
 struct LoaderMemory {
   int64_t batches = 0;       // in memory at once: those decoded ahead, and the one at the caller
   int64_t batch_bytes = 0;   // of a full one

@@ -17,7 +17,7 @@ namespace {
 constexpr int64_t kMiB = int64_t{1} << 20;
 constexpr int64_t kMostUnasked = 2048 * kMiB;
 // Of FFmpeg's codec and demuxer, of swscale, a thread's stack and its part of the heap, whatever the video.
-constexpr int64_t kWorker = 8 * kMiB;
+constexpr int64_t kWorker = 4 * kMiB;
 // What is not known before it is opened is taken for this: 1920x1080 in 8-bit 4:2:0, four pictures kept.
 constexpr int64_t kUnknownPicture = int64_t{1920} * 1088 * 3 / 2, kUnknown = 12 * kUnknownPicture;
 
@@ -78,7 +78,7 @@ int64_t bytes_of_worker(const Dataset& dataset, const LoaderOptions& options) {
     if (is_decoded_clip_name(sample.path)) {
       const auto bytes = static_cast<int64_t>(std::filesystem::file_size(sample.path, error));
       most = std::max(most, error ? 0 : 2 * bytes);
-    } else if (!options.index || !is_video_name(sample.path)) {
+    } else if (!options.index || (!is_video_name(sample.path) && !options.index->contains(sample.path))) {
       most = std::max(most, kUnknown);
     }
   }

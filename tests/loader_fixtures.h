@@ -70,16 +70,18 @@ struct Epoch {
   bool operator==(const Epoch&) const = default;
 };
 
+inline void append(Epoch& epoch, const Batch& batch) {
+  const auto frames = batch.frames.values<uint8_t>();
+  const auto labels = batch.labels.values<int64_t>();
+  epoch.bytes.insert(epoch.bytes.end(), frames.begin(), frames.end());
+  epoch.labels.insert(epoch.labels.end(), labels.begin(), labels.end());
+  epoch.items.insert(epoch.items.end(), batch.items.begin(), batch.items.end());
+}
+
 inline Epoch run(Loader& loader, int64_t epoch, int64_t first_batch = 0) {
   Epoch result;
   loader.start_epoch(epoch, first_batch);
-  for (Batch batch; loader.next(batch);) {
-    const auto frames = batch.frames.values<uint8_t>();
-    const auto labels = batch.labels.values<int64_t>();
-    result.bytes.insert(result.bytes.end(), frames.begin(), frames.end());
-    result.labels.insert(result.labels.end(), labels.begin(), labels.end());
-    result.items.insert(result.items.end(), batch.items.begin(), batch.items.end());
-  }
+  for (Batch batch; loader.next(batch);) append(result, batch);
   return result;
 }
 

@@ -24,7 +24,7 @@ using namespace engine::fixtures;
 
 namespace {
 
-constexpr FrameSize kTiny{64, 48};
+constexpr FrameSize kTiny{32, 32};
 
 // 402 clips of two classes that share eight sound files and have a cut one, one with zeros in its middle, one of which
 // bits are flipped, and one without pictures.
@@ -34,7 +34,7 @@ class Mixture {
     std::vector<std::string> sound;
     for (int i = 0; i < 8; ++i) {
       sound.push_back(folder_ / ("sound" + std::to_string(i) + ".mp4"));
-      make_video(sound.back(), 9 + i, std::string(kX264) + "-movflags +faststart", kTiny);
+      make_video(sound.back(), 6 + i, std::string(kX264) + "-movflags +faststart", kTiny);
     }
     for (int i = 0; i < 402; ++i)
       dataset_.samples.push_back({sound[static_cast<size_t>(i * 5 % 8)], i % 2, std::to_string(i), 0});
@@ -76,10 +76,10 @@ const Mixture& mixture() {
 
 LoaderOptions tiny_options(int workers) {
   LoaderOptions options = options_with(workers);
-  options.clip.frames = 3;
+  options.clip.frames = 2;
   options.clip.height = 20;
   options.clip.width = 28;
-  options.batch = 37;
+  options.batch = 101;
   return options;
 }
 
@@ -96,25 +96,16 @@ int64_t entries_in(const std::string& folder) {
   return std::distance(begin(all), end(all));
 }
 
-// A video of noise, which takes as many bytes and motion vectors as there can be.
-void make_noise(const std::string& path, FrameSize size, int frames, int seed) {
-  Random random(static_cast<uint64_t>(seed), 0, 0);
-  std::string input(size.bytes() * static_cast<size_t>(frames), '\0');
-  for (char& value : input) value = static_cast<char>(random.bits() & 0x3f);
-  ffmpeg("-f rawvideo -pix_fmt rgb24 -r 25 -s " + std::to_string(size.width) + "x" + std::to_string(size.height) +
-             " -i - -c:v libx264 -preset ultrafast -refs 4 -bf 2 -g 12 -pix_fmt yuv420p '" + path + "'",
-         input);
-}
-
-constexpr FrameSize kLarge{640, 360};
-
+// 24 clips of three videos of 640x360 whose decoders keep many pictures.
 const Dataset& large() {
   static const TemporaryFolder folder;
   static const Dataset dataset = [] {
-    Dataset made{.classes = {"a", "b"}, .source = folder.path()};
+    Dataset made{.samples = {}, .classes = {"a", "b"}, .source = folder.path()};
     for (int i = 0; i < 24; ++i) {
       const std::string path = folder / (std::to_string(i % 3) + ".mp4");
-      if (i < 3) make_noise(path, kLarge, 20, i);
+      if (i < 3)
+        ffmpeg("-f lavfi -i testsrc2=size=640x360:rate=25:duration=0." + std::to_string(6 + i) +
+               " -c:v libx264 -preset veryfast -refs 8 -bf 3 -pix_fmt yuv420p '" + path + "'");
       made.samples.push_back({path, i % 2, std::to_string(i), 0});
     }
     return made;
@@ -144,7 +135,10 @@ TEST_CASE("damaged files among many: the same bytes for any number of workers, a
       return options;
     };
     Loader here(mixture().dataset(), with(0));
-    const Epoch expected = run(here, 3);
+    Epoch expected;
+    std::vector<size_t> clips_before;
+    here.start_epoch(3);
+    for (Batch batch; clips_before.push_back(expected.items.size()), here.next(batch);) append(expected, batch);
     const auto bad = here.stats().bad;
     CHECK(bad.size() >= 2);  // at least what is cut off and what has no pictures
     CHECK(here.stats().clips == std::ssize(expected.items));
@@ -157,9 +151,6 @@ TEST_CASE("damaged files among many: the same bytes for any number of workers, a
       for (size_t i = 0; i < bad.size(); ++i) CHECK(loader.stats().bad[i].why == bad[i].why);
     }
     Loader loader(mixture().dataset(), with(2));
-    std::vector<size_t> clips_before = {0};
-    here.start_epoch(3);
-    for (Batch batch; here.next(batch);) clips_before.push_back(clips_before.back() + batch.items.size());
     const size_t bytes = expected.bytes.size() / expected.items.size();
     for (int64_t first = 1; first < loader.size(); ++first) {
       const Epoch rest = run(loader, 3, first);
@@ -273,17 +264,16 @@ TEST_CASE("a loader takes the memory that it says, epoch after epoch, and few de
       std::ofstream("/proc/self/clear_refs") << "5";  // the highest resident size starts anew
       loader.start_epoch(epoch);
       for (Batch batch; loader.next(batch);) {
-        REQUIRE(batch.items.size() > 0);
+        std::this_thread::sleep_for(std::chrono::milliseconds(15));  // so that workers come as far ahead as they may
         most_descriptors = std::max(most_descriptors, entries_in("/proc/self/fd"));
       }
       peaks.push_back(status("VmHWM") - before);
     }
-    CAPTURE(peaks.front());
     const int64_t most = std::ranges::max(peaks), said = loader.memory().total() >> 10;
     MESSAGE(workers, " workers: ", most, " of ", said, " KiB; the first epoch ", peaks.front(), ", the last ",
             peaks.back());
     CHECK(most <= said + said / 10);
-    CHECK(*std::max_element(peaks.begin() + 2, peaks.end()) <= std::max(peaks[0], peaks[1]) + 1024);
+    CHECK(*std::max_element(peaks.begin() + 2, peaks.end()) <= std::max(peaks[0], peaks[1]) + said / 10);
     CHECK(most_descriptors <= descriptors + workers + 20);
   }
 }

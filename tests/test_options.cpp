@@ -100,7 +100,7 @@ TEST_CASE("options: the loader's memory is read in MiB or GiB and written in MiB
     Program program;
     program.run("DIR --loader-memory " + text);
     CHECK(program.options.loader_memory == bytes);
-    CHECK(program.table.to_toml().find("\nloader_memory = \"" + written + "\"\n") != std::string::npos);
+    CHECK(program.table.to_toml().find("\nloader_memory = '" + written + "'\n") != std::string::npos);
   }
   const TomlFile file("[run]\nloader_memory = 512\n");
   Program program;
