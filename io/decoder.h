@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "io/av.h"
 #include "io/demuxer.h"
@@ -32,7 +33,7 @@ class Decoder {
 
 // The most that decoding a track and converting its pictures takes: those that the codec and its level let a stream
 // keep, in the format that the header states. What FFmpeg needs whatever the size of pictures is not in it.
-int64_t decoder_bytes(const TrackFacts& facts, bool rgb_first);
+int64_t decoder_bytes(const TrackFacts& facts, std::string_view extradata, bool rgb_first);
 
 // The name for users, for example "h264".
 std::string codec_name(const AVCodecParameters& parameters);

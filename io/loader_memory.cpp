@@ -47,6 +47,15 @@ int64_t control_group_limit() {
   return limit;
 }
 
+// Where a track (io/track.h) of these facts has it; empty where it cannot.
+std::string_view extradata_of(const av::TrackFacts& facts, std::string_view entry) {
+  const uint64_t stamps = facts.flags & av::TrackFacts::kDirect ? 0 : 2 * uint64_t{facts.packets};
+  const uint64_t ticks = facts.tick_step == 0 ? static_cast<uint64_t>(std::max<int64_t>(facts.frames, 0)) : 0;
+  const uint64_t begin = sizeof facts + facts.packets * sizeof(av::PacketRecord) + 8 * (stamps + ticks) +
+                         facts.container_bytes + uint64_t{facts.codec_bytes} + facts.format_bytes;
+  return begin < entry.size() ? entry.substr(begin, facts.extradata_bytes) : std::string_view();
+}
+
 // The most that reading a video takes. Its entry is looked at without a check: that comes when it is used.
 int64_t bytes_of(const VideoIndex::Impl& index, const IndexRecord& record, int64_t number, bool rgb_first) {
   constexpr int64_t kRun = 4 * kMiB;  // read at a time, unless one packet is larger (io/packet_reader.cpp)
@@ -61,7 +70,7 @@ int64_t bytes_of(const VideoIndex::Impl& index, const IndexRecord& record, int64
   // A run and the one before it; the packet, and what the decoder makes of its bytes.
   const int64_t packet = std::min(record.file_bytes, int64_t{facts.width} * facts.height * 3);
   const int64_t packets = 2 * std::min(record.file_bytes, std::max(kRun, packet)) + 3 * packet;
-  return av::decoder_bytes(facts, rgb_first) + packets;
+  return av::decoder_bytes(facts, extradata_of(facts, entry), rgb_first) + packets;
 }
 
 // The most that reading a clip takes.

@@ -35,7 +35,7 @@ void VideoReader::view_frames(std::span<const int64_t>, const FrameView&, std::s
 
 av::Track av::scan_file(const std::string& path, const SourceOptions&, bool&) { refuse(escaped(path)); }
 std::array<uint32_t, 2> av::library_versions() { return {}; }
-int64_t av::decoder_bytes(const TrackFacts&, bool) { return 0; }
+int64_t av::decoder_bytes(const TrackFacts&, std::string_view, bool) { return 0; }
 
 FrameFolder::FrameFolder(const std::string& path, const SourceOptions&) { refuse(escaped(path)); }
 void FrameFolder::read_frames(std::span<const int64_t>, FrameSize, std::span<uint8_t>) { refuse("images"); }

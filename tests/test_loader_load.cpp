@@ -51,9 +51,10 @@ class Mixture {
     ffmpeg("-f lavfi -i sine=duration=0.2 '" + dataset_.samples[301].path + "'");
     dataset_.classes = {"even", "odd"};
     dataset_.source = folder_.path();
+    index_ = index_of(dataset_);
   }
   const Dataset& dataset() const { return dataset_; }
-  std::shared_ptr<const VideoIndex> index() const { return index_of(dataset_); }
+  const std::shared_ptr<const VideoIndex>& index() const { return index_; }
   static std::shared_ptr<const VideoIndex> index_of(const Dataset& dataset) {
     std::vector<std::string> paths;
     for (const Sample& sample : dataset.samples) paths.push_back(sample.path);
@@ -67,6 +68,7 @@ class Mixture {
   }
   TemporaryFolder folder_;
   Dataset dataset_;
+  std::shared_ptr<const VideoIndex> index_;
 };
 
 const Mixture& mixture() {
@@ -96,12 +98,12 @@ int64_t entries_in(const std::string& folder) {
   return std::distance(begin(all), end(all));
 }
 
-// 24 clips of three videos of 640x360 whose decoders keep many pictures.
+// Ten clips of three videos of 640x360 whose decoders keep many pictures.
 const Dataset& large() {
   static const TemporaryFolder folder;
   static const Dataset dataset = [] {
     Dataset made{.samples = {}, .classes = {"a", "b"}, .source = folder.path()};
-    for (int i = 0; i < 24; ++i) {
+    for (int i = 0; i < 10; ++i) {
       const std::string path = folder / (std::to_string(i % 3) + ".mp4");
       if (i < 3)
         ffmpeg("-f lavfi -i testsrc2=size=640x360:rate=25:duration=0." + std::to_string(6 + i) +
@@ -116,7 +118,7 @@ const Dataset& large() {
 LoaderOptions large_options(int workers) {
   LoaderOptions options;
   options.clip = {.frames = 8, .sampling = Sampling::dense, .height = 112, .width = 112};
-  options.batch = 5;
+  options.batch = 2;
   options.workers = workers;
   options.seed = 5;
   return options;
@@ -264,7 +266,7 @@ TEST_CASE("a loader takes the memory that it says, epoch after epoch, and few de
       std::ofstream("/proc/self/clear_refs") << "5";  // the highest resident size starts anew
       loader.start_epoch(epoch);
       for (Batch batch; loader.next(batch);) {
-        std::this_thread::sleep_for(std::chrono::milliseconds(15));  // so that workers come as far ahead as they may
+        std::this_thread::sleep_for(std::chrono::milliseconds(10));  // so that workers come as far ahead as they may
         most_descriptors = std::max(most_descriptors, entries_in("/proc/self/fd"));
       }
       peaks.push_back(status("VmHWM") - before);
