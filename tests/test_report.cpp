@@ -64,7 +64,10 @@ TEST_CASE("report: what the loader takes") {
         "loader  2 workers, 4 batches ahead, at most 110 MiB (batches 5 x 14 MiB, decoders 2 x 20 MiB)");
   memory.batches = 2, memory.workers = 1;
   CHECK(to_text(memory) == "loader  1 worker, 1 batch ahead, at most 48 MiB (batches 2 x 14 MiB, decoders 1 x 20 MiB)");
-  memory.batches = 1, memory.workers = 0;
+  memory.batches = 3, memory.batch_bytes = 120000, memory.worker_bytes = 9 * kMiB - 1;
+  CHECK(to_text(memory) ==
+        "loader  1 worker, 2 batches ahead, at most 9.4 MiB (batches 3 x 0.2 MiB, decoders 1 x 9.0 MiB)");
+  memory = {.batches = 1, .batch_bytes = 14 * kMiB, .workers = 0, .worker_bytes = 20 * kMiB};
   CHECK(to_text(memory) == "loader  no workers, at most 34 MiB (batches 1 x 14 MiB, decoders 1 x 20 MiB)");
 }
 

@@ -112,14 +112,18 @@ std::string training_curves(const std::vector<EpochReport>& epochs, bool unicode
 }
 
 std::string to_text(const LoaderMemory& memory) {
-  const auto mib = [](int64_t bytes) { return (bytes + (1 << 20) - 1) >> 20; };
+  const auto mib = [](int64_t bytes) {
+    const double size = static_cast<double>(bytes) / (1 << 20);
+    return size < 10 ? fmt::format("{:.1f} MiB", std::ceil(10 * size) / 10)
+                     : fmt::format("{:.0f} MiB", std::ceil(size));
+  };
   const auto count = [](int64_t n, const char* word) { return fmt::format("{} {}{}", n, word, n == 1 ? "" : "s"); };
   const std::string who =
       memory.workers == 0
           ? "no workers"
           : fmt::format("{}, {} ahead", count(memory.workers, "worker"),
                         memory.batches == 2 ? "1 batch" : fmt::format("{} batches", memory.batches - 1));
-  return fmt::format("loader  {}, at most {} MiB (batches {} x {} MiB, decoders {} x {} MiB)", who, mib(memory.total()),
+  return fmt::format("loader  {}, at most {} (batches {} x {}, decoders {} x {})", who, mib(memory.total()),
                      memory.batches, mib(memory.batch_bytes), std::max<int64_t>(1, memory.workers),
                      mib(memory.worker_bytes));
 }
