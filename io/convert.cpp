@@ -8,6 +8,7 @@
 
 #include "io/decoder.h"
 #include "io/picture.h"
+#include "io/stages.h"
 
 extern "C" {
 #include <libavutil/frame.h>
@@ -203,6 +204,7 @@ int64_t Converter::pictures_made_rgb() { return made_rgb; }
 
 void Converter::Impl::convert(const AVFrame& frame, const Matrix& matrix, const Orientation& orientation,
                               FrameSize size, uint8_t* result) {
+  const StageTimer timer(Stage::convert);
   const AVPixFmtDescriptor* format = av_pix_fmt_desc_get(static_cast<AVPixelFormat>(frame.format));
   if (!format || frame.width <= 0 || frame.height <= 0 ||
       !sws_isSupportedInput(static_cast<AVPixelFormat>(frame.format)))

@@ -4,6 +4,7 @@
 
 #include "io/picture.h"
 #include "io/safetensors.h"
+#include "io/stages.h"
 #include "io/text.h"
 
 namespace engine {
@@ -11,6 +12,7 @@ namespace engine {
 bool is_decoded_clip_name(const std::string& name) { return name.ends_with(".frames"); }
 
 DecodedClip::DecodedClip(const std::string& path) : path_(path) {
+  const StageTimer timer(Stage::read);
   TensorFile file;
   try {
     file = read_safetensors(path, "clip");

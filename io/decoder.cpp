@@ -1,4 +1,5 @@
 #include "io/decoder.h"
+#include "io/stages.h"
 #include "io/text.h"
 
 #include <algorithm>
@@ -45,9 +46,15 @@ Decoder::Decoder(const std::string& path, const AVCodecParameters& parameters, i
                 exit_code::kData);
 }
 
-bool Decoder::send(const AVPacket& packet) { return avcodec_send_packet(context_.get(), &packet) >= 0; }
+bool Decoder::send(const AVPacket& packet) {
+  const StageTimer timer(Stage::decode);
+  return avcodec_send_packet(context_.get(), &packet) >= 0;
+}
 
-void Decoder::drain() { avcodec_send_packet(context_.get(), nullptr); }
+void Decoder::drain() {
+  const StageTimer timer(Stage::decode);
+  avcodec_send_packet(context_.get(), nullptr);
+}
 
 bool Decoder::restart() {
   switch (context_->codec_id) {
@@ -64,6 +71,9 @@ bool Decoder::restart() {
   }
 }
 
-bool Decoder::receive(AVFrame& frame) { return avcodec_receive_frame(context_.get(), &frame) >= 0; }
+bool Decoder::receive(AVFrame& frame) {
+  const StageTimer timer(Stage::decode);
+  return avcodec_receive_frame(context_.get(), &frame) >= 0;
+}
 
 }  // namespace engine::av

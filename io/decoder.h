@@ -3,12 +3,15 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "io/av.h"
 #include "io/demuxer.h"
 #include "io/frame_source.h"
 
 namespace engine::av {
+
+struct TrackFacts;
 
 // One thread, so that damaged data decode the same way every time. Damaged packets are no errors here: they give fewer
 // pictures, or flagged ones.
@@ -29,6 +32,10 @@ class Decoder {
  private:
   Owned<AVCodecContext> context_;
 };
+
+// The most that decoding a track and converting its pictures takes: those that the codec and its level let a stream
+// keep, in the format that the header states. What FFmpeg needs whatever the size of pictures is not in it.
+int64_t decoder_bytes(const TrackFacts& facts, std::string_view extradata, bool rgb_first);
 
 // The name for users, for example "h264".
 std::string codec_name(const AVCodecParameters& parameters);

@@ -7,6 +7,7 @@
 
 #include "io/dataset.h"
 #include "io/decoder.h"
+#include "io/stages.h"
 #include "io/text.h"
 
 extern "C" {
@@ -52,6 +53,7 @@ AVCodecID codec_of(const std::string& bytes) {
 }
 
 std::string read_bytes(const std::string& path) {
+  const StageTimer timer(Stage::read);
   std::error_code error;
   if (!fs::is_regular_file(path, error))
     throw Error(concat(escaped(path), ": missing or not a regular file"), exit_code::kNoInput);

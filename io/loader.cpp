@@ -1,18 +1,15 @@
 #include "io/loader.h"
 
 #include <algorithm>
-#include <chrono>
-#include <condition_variable>
 #include <cstring>
 #include <exception>
-#include <mutex>
 #include <numeric>
 #include <optional>
-#include <system_error>
-#include <thread>
 #include <utility>
 
 #include "engine/random.h"
+#include "io/job_queue.h"
+#include "io/loader_memory.h"
 #include "io/text.h"
 #include "io/trim.h"
 
@@ -20,9 +17,9 @@ namespace engine {
 
 namespace {
 
-constexpr int kMaxWorkers = 256;
 constexpr int kMaxQueue = 1024;
 constexpr int kMaxBatch = 65536;
+constexpr int kMaxShards = 65536;
 constexpr uint32_t kMaxAttempts = 8;  // clips tried for one place
 constexpr size_t kShownBad = 3;       // in a message
 
@@ -38,11 +35,10 @@ struct Outcome {
   bool mirrored = false;
 };
 
-// A batch in the making. `remaining` is guarded by the mutex, each outcome belongs to the worker that has the clip.
+// A batch in the making; each outcome belongs to the worker that has the clip.
 struct Slot {
   Batch batch;
   std::vector<Outcome> outcomes;
-  size_t remaining = 0;
 };
 
 void check_range(const char* name, int64_t value, int64_t low, int64_t high) {
@@ -67,9 +63,8 @@ struct Loader::Impl {
   int64_t batches() const { return (clips_in_epoch() + options.batch - 1) / options.batch; }
   std::vector<int64_t> order_of_epoch() const;
 
-  void start(int64_t epoch_number);
-  void stop_workers();
-  void work();
+  void start(int64_t epoch_number, int64_t first_batch);
+  Slot& slot_of(int64_t batch_number) { return slots[static_cast<size_t>(batch_number % std::ssize(slots))]; }
   void prepare(Slot& slot, int64_t batch_number) const;
   void decode(Slot& slot, size_t position) const;
   Outcome decode(int64_t item, std::span<uint8_t> rgb) const;
@@ -77,8 +72,6 @@ struct Loader::Impl {
   int64_t replacement(int64_t item, uint32_t attempt) const;
 
   Batch take();
-  Slot decode_here();
-  Slot wait_for_workers();
   bool left_out(const Outcome& outcome) const { return outcome.bad && options.on_bad == BadClip::leave_out; }
   void account(const Slot& slot);
   Batch keep(Slot slot) const;
@@ -93,17 +86,11 @@ struct Loader::Impl {
   std::vector<std::vector<int64_t>> members;  // of each class
   std::vector<int64_t> order;                 // items of this epoch
   int64_t epoch = 0;
+  LoaderMemory memory;
   LoaderStats stats;
-
-  std::mutex mutex;                    // guards what follows, except the options' token
-  std::condition_variable_any free;    // a batch may be started
-  std::condition_variable_any filled;  // a batch is complete
-  std::vector<Slot> slots;             // batch b is made in slot b % queue
-  int64_t next_clip = 0;               // place in `order` that the next free worker takes
-  int64_t next_batch = 0;              // that the caller gets
-  std::exception_ptr failure;          // of a worker, outside clips
-  std::stop_source stop;
-  std::vector<std::jthread> workers;
+  std::vector<Slot> slots;  // batch b is made in slot b % size
+  int64_t next_batch = 0;   // that the caller gets
+  JobQueue queue;           // of the places in `order`; goes first, with its threads
 };
 
 Loader::Impl::Impl(const Dataset& data, const LoaderOptions& given) : dataset(data), options(given) {
@@ -111,6 +98,9 @@ Loader::Impl::Impl(const Dataset& data, const LoaderOptions& given) : dataset(da
   check_range("batch", options.batch, 1, kMaxBatch);
   check_range("workers", options.workers, 0, kMaxWorkers);
   check_range("queue", options.queue, 1, kMaxQueue);
+  check_range("memory", options.memory, 0, INT64_MAX);
+  check_range("shards", options.shards, 1, kMaxShards);
+  check_range("shard", options.shard, 0, options.shards - 1);
   ENGINE_CHECK(options.mirrored_labels.empty() || options.mirrored_labels.size() == dataset.classes.size(),
                "loader: ", options.mirrored_labels.size(), " labels of mirrored clips for ", dataset.classes.size(),
                " classes");
@@ -124,12 +114,14 @@ Loader::Impl::Impl(const Dataset& data, const LoaderOptions& given) : dataset(da
   members.resize(dataset.classes.size());
   for (int64_t item = 0; item < std::ssize(dataset.samples); ++item)
     members.at(static_cast<size_t>(dataset.samples[static_cast<size_t>(item)].label)).push_back(item);
+  memory = plan_memory(dataset, options, clips_in_epoch());
   next_batch = batches();  // nothing to give before start_epoch()
 }
 
 int64_t Loader::Impl::clips_in_epoch() const {
-  const int64_t all = std::ssize(dataset.samples) * views;
-  return options.drop_last ? all / options.batch * options.batch : all;
+  const int64_t all = std::ssize(dataset.samples);
+  if (options.drop_last) return all / options.shards * views / options.batch * options.batch;
+  return (all - options.shard + options.shards - 1) / options.shards * views;
 }
 
 std::vector<int64_t> Loader::Impl::order_of_epoch() const {
@@ -137,74 +129,45 @@ std::vector<int64_t> Loader::Impl::order_of_epoch() const {
   std::vector<int64_t> samples(static_cast<size_t>(all)), items;
   std::iota(samples.begin(), samples.end(), 0);
   if (options.shuffle) samples = draw(epoch, 0, kDrawOrder).permutation(all);
-  for (const int64_t sample : samples)
-    for (int64_t view = 0; view < views; ++view) items.push_back(sample * views + view);
+  for (int64_t i = options.shard; i < all; i += options.shards)
+    for (int64_t view = 0; view < views; ++view) items.push_back(samples[static_cast<size_t>(i)] * views + view);
   items.resize(static_cast<size_t>(clips_in_epoch()));
   return items;
 }
 
-void Loader::Impl::start(int64_t epoch_number) {
+void Loader::Impl::start(int64_t epoch_number, int64_t first_batch) {
   check_range("epoch", epoch_number, 0, INT32_MAX);
-  stop_workers();
+  check_range("first batch", first_batch, 0, batches());
+  end_epoch();
   epoch = epoch_number;
   order = order_of_epoch();
   stats = {};
-  slots.assign(static_cast<size_t>(options.queue), {});
-  next_clip = next_batch = 0;
-  failure = nullptr;
-  stop = {};
-  options.source.stop = stop.get_token();
-  try {
-    for (int i = 0; i < options.workers; ++i) workers.emplace_back([this] { work(); });
-  } catch (const std::system_error& error) {
-    stop_workers();
-    throw Error(concat("loader: cannot start ", options.workers, " threads (", error.what(), "); use fewer workers"),
-                exit_code::kMemory);
-  }
-}
-
-void Loader::Impl::stop_workers() {
-  stop.request_stop();
-  workers.clear();
-}
-
-// A worker takes clip after clip; the batch that a clip belongs to must be less than `queue` ahead of the caller.
-void Loader::Impl::work() {
-  set_cpu_threads(1);  // of kernels that this thread calls: the workers are the parallel part
-  std::unique_lock lock(mutex);
-  try {
-    const std::stop_token token = options.source.stop;
-    const auto ended = [&] { return token.stop_requested() || failure || next_clip == std::ssize(order); };
-    const auto may_go_on = [&] { return ended() || next_clip / options.batch < next_batch + options.queue; };
-    while (free.wait(lock, token, may_go_on) && !ended()) {
-      const int64_t clip = next_clip++;
-      const int64_t batch_number = clip / options.batch;
-      Slot& slot = slots[static_cast<size_t>(batch_number % options.queue)];
-      const auto position = static_cast<size_t>(clip % options.batch);
-      if (position == 0) prepare(slot, batch_number);
-      lock.unlock();
-      decode(slot, position);
-      lock.lock();
-      if (--slot.remaining == 0) filled.notify_all();
-    }
-  } catch (...) {
-    if (!lock.owns_lock()) lock.lock();
-    failure = std::current_exception();
-    filled.notify_all();
-  }
+  slots.assign(static_cast<size_t>(std::max<int64_t>(1, memory.batches - 1)), {});
+  options.source.stop = queue.token();
+  const int64_t clips = std::ssize(order), batch = options.batch;
+  queue.start(
+      {.first = std::min(first_batch * batch, clips),
+       .end = clips,
+       .group = batch,
+       .depth = std::ssize(slots),
+       .workers = options.workers},
+      [this](int64_t number) { prepare(slot_of(number), number); },
+      [this, batch](int64_t place) { decode(slot_of(place / batch), static_cast<size_t>(place % batch)); });
+  next_batch = first_batch;
 }
 
 void Loader::Impl::prepare(Slot& slot, int64_t batch_number) const {
   const int64_t first = batch_number * options.batch;
   const int64_t count = std::min<int64_t>(options.batch, std::ssize(order) - first);
   const ClipOptions& clip = options.clip;
-  slot.batch.frames = Tensor::empty({count, clip.frames, clip.height, clip.width, 3}, DType::u8);
+  // Always of one size, so that its memory can serve the next one.
+  const int64_t most = std::min<int64_t>(options.batch, std::ssize(order));
+  slot.batch.frames = Tensor::empty({most, clip.frames, clip.height, clip.width, 3}, DType::u8).slice(0, count);
   slot.batch.labels = dataset.head == Head::classification
                           ? Tensor::empty({count}, DType::i64)
                           : Tensor::empty({count, std::ssize(dataset.classes)}, DType::f64);
   slot.batch.items.assign(order.begin() + first, order.begin() + first + count);
   slot.outcomes.assign(static_cast<size_t>(count), {});
-  slot.remaining = static_cast<size_t>(count);
 }
 
 void Loader::Impl::decode(Slot& slot, size_t position) const {
@@ -213,6 +176,7 @@ void Loader::Impl::decode(Slot& slot, size_t position) const {
 }
 
 Outcome Loader::Impl::decode(int64_t item, std::span<uint8_t> rgb) const {
+  const StageTimer timer(Stage::open);
   Outcome outcome;
   outcome.item = item;
   for (uint32_t attempt = 0; attempt < kMaxAttempts; ++attempt) {
@@ -255,31 +219,16 @@ int64_t Loader::Impl::replacement(int64_t item, uint32_t attempt) const {
   return others[drawn < own ? drawn : drawn + 1] * views + item % views;
 }
 
-Slot Loader::Impl::decode_here() {
-  Slot slot;
-  prepare(slot, next_batch);
-  for (size_t position = 0; position < slot.outcomes.size(); ++position) decode(slot, position);
-  return slot;
-}
-
-Slot Loader::Impl::wait_for_workers() {
-  const auto begin = std::chrono::steady_clock::now();
-  std::unique_lock lock(mutex);
-  Slot& slot = slots[static_cast<size_t>(next_batch % options.queue)];
-  filled.wait(lock, [&] { return failure || (!slot.outcomes.empty() && slot.remaining == 0); });
-  stats.wait_seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  if (failure) std::rethrow_exception(failure);
-  return std::exchange(slot, {});
-}
-
 // The next batch; its place is free for another one from now on.
 Batch Loader::Impl::take() {
-  Slot slot = options.workers == 0 ? decode_here() : wait_for_workers();
-  {
-    const std::lock_guard lock(mutex);
-    ++next_batch;
-  }
-  free.notify_all();
+  queue.wait();
+  Slot slot = std::exchange(slot_of(next_batch), {});
+  ++next_batch;
+  queue.taken();
+  const JobTimes times = queue.times();
+  stats.wait_seconds = times.waited;
+  stats.blocked_seconds = times.blocked;
+  stats.stages = times.stages;
   account(slot);
   return keep(std::move(slot));
 }
@@ -338,22 +287,24 @@ void Loader::Impl::refuse_bad() const {
 }
 
 void Loader::Impl::end_epoch() {
-  stop_workers();
+  queue.stop();
   next_batch = batches();
 }
 
 Loader::Loader(const Dataset& dataset, const LoaderOptions& options)
     : impl_(std::make_unique<Impl>(dataset, options)) {}
 
-Loader::~Loader() { impl_->stop_workers(); }
+Loader::~Loader() = default;
 
 int64_t Loader::size() const { return impl_->batches(); }
+LoaderMemory Loader::memory() const { return impl_->memory; }
+int64_t Loader::position() const { return impl_->next_batch; }
 
-void Loader::start_epoch(int64_t epoch) { impl_->start(epoch); }
+void Loader::start_epoch(int64_t epoch, int64_t first_batch) { impl_->start(epoch, first_batch); }
 
 bool Loader::next(Batch& batch) {
   try {
-    while (impl_->next_batch < impl_->batches()) {
+    for (batch = {}; impl_->next_batch < impl_->batches(); batch = {}) {
       batch = impl_->take();
       if (!batch.items.empty()) return true;
     }

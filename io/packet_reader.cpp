@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "io/stages.h"
 #include "io/text.h"
 
 extern "C" {
@@ -56,6 +57,7 @@ bool PacketReader::land(int64_t number) {
 }
 
 void PacketReader::go_to(int64_t number, int64_t) {
+  const StageTimer timer(Stage::read);
   const bool ahead = demuxer_ && position_ <= number && number - position_ <= kNear;
   if (!ahead && !land(number)) reopen();
   pass_to(number);
@@ -78,6 +80,7 @@ bool PacketReader::fetch(AVPacket& packet) {
 }
 
 bool PacketReader::read(AVPacket& packet) {
+  const StageTimer timer(Stage::read);
   if (position_ == track_.packets()) return false;
   bool same = fetch(packet);
   if (!same && sought_) {
@@ -120,6 +123,7 @@ void DirectPackets::load() {
 }
 
 bool DirectPackets::read(AVPacket& packet) {
+  const StageTimer timer(Stage::read);
   if (position_ >= track_.packets()) return false;
   const PacketRecord& record = track_.packet(position_);
   av_packet_unref(&packet);

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "io/stages.h"
+
 namespace engine {
 namespace {
 
@@ -129,6 +131,7 @@ PictureViewer::Plane PictureViewer::add_plane(const StoredPicture::Samples& samp
 }
 
 void PictureViewer::see(const StoredPicture& whole, const FrameView& view, uint8_t* rgb) {
+  const StageTimer timer(Stage::convert);
   std::array<double, 6> map = to_stored(view, whole);
   StoredPicture stored = whole;
   if (view.rgb_first && view.cut[2] > 0) {

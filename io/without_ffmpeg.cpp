@@ -1,4 +1,5 @@
 // What takes the place of the files that use FFmpeg in a build with ENGINE_VIDEO=OFF.
+#include "io/decoder.h"
 #include "io/frame_folder.h"
 #include "io/image_writer.h"
 #include "io/scan.h"
@@ -34,6 +35,7 @@ void VideoReader::view_frames(std::span<const int64_t>, const FrameView&, std::s
 
 av::Track av::scan_file(const std::string& path, const SourceOptions&, bool&) { refuse(escaped(path)); }
 std::array<uint32_t, 2> av::library_versions() { return {}; }
+int64_t av::decoder_bytes(const TrackFacts&, std::string_view, bool) { return 0; }
 
 FrameFolder::FrameFolder(const std::string& path, const SourceOptions&) { refuse(escaped(path)); }
 void FrameFolder::read_frames(std::span<const int64_t>, FrameSize, std::span<uint8_t>) { refuse("images"); }

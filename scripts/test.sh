@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 
 # The suites that the thread sanitizer runs: tests/test_NAME.cpp with threads of their own or signals. OpenMP gets one
 # thread there, because its library is not instrumented and its every barrier would be reported as a race.
-threaded=(checkpoint engine_data loader signals train_program)
+threaded=(checkpoint engine_data job_queue loader loader_load signals train_program)
 # Those of the CUDA kernels, and of what calls them, that run on the CPU.
 kernel_suites=()
 for file in tests/test_*_cuda.cpp; do

@@ -1,95 +1,11 @@
-// io/loader: the same batches whoever decodes them, clean stops, bad clips.
-#include <algorithm>
+// io/loader: the same batches whoever decodes them, resumed, in shards; clean stops, bad clips.
 #include <cstring>
 #include <set>
 
-#include "io/loader.h"
-#include "tests/video_fixtures.h"
+#include "tests/loader_fixtures.h"
 
 using namespace engine;
 using namespace engine::fixtures;
-
-namespace {
-
-constexpr int kClips = 11;
-
-// Eleven videos of 20 frames in two classes; clip i starts at frame number 20 i of the pattern.
-class Clips {
- public:
-  Clips() {
-    for (int i = 0; i < kClips; ++i) {
-      const std::string path = folder_ / ("clip" + std::to_string(i) + ".mp4");
-      std::string input;
-      for (int k = 0; k < 20; ++k) input += picture(20 * i + k, kSmall);
-      ffmpeg("-f rawvideo -pix_fmt rgb24 -r 25 -s 160x96 -i - -c:v libx264 -preset ultrafast -pix_fmt yuv420p '" +
-                 path + "'",
-             input);
-      dataset_.samples.push_back({path, i % 2, fs::path(path).filename().string(), 0});
-    }
-    dataset_.classes = {"even", "odd"};
-    dataset_.source = folder_.path();
-  }
-  const Dataset& dataset() const { return dataset_; }
-  // A copy of the data set in which these clips are no videos.
-  Dataset damaged(const std::vector<size_t>& items) const {
-    Dataset copy = dataset_;
-    for (const size_t item : items) {
-      copy.samples[item].path = folder_ / ("bad" + std::to_string(item) + ".mp4");
-      write_file(copy.samples[item].path, "not a video");
-    }
-    return copy;
-  }
-
- private:
-  TemporaryFolder folder_;
-  Dataset dataset_;
-};
-
-const Clips& clips() {
-  static const Clips made;
-  return made;
-}
-
-LoaderOptions options_with(int workers) {
-  LoaderOptions options;
-  options.clip.frames = 4;
-  options.clip.height = 48;
-  options.clip.width = 80;
-  options.clip.augment.max_scale = 1.3;
-  options.clip.augment.random_crop = true;
-  options.clip.augment.flip_probability = 0.5;
-  options.batch = 3;
-  options.workers = workers;
-  options.queue = 2;
-  options.seed = 5;
-  return options;
-}
-
-struct Epoch {
-  std::vector<uint8_t> bytes;
-  std::vector<int64_t> items, labels;
-  bool operator==(const Epoch&) const = default;
-};
-
-Epoch run(Loader& loader, int64_t epoch) {
-  Epoch result;
-  loader.start_epoch(epoch);
-  for (Batch batch; loader.next(batch);) {
-    const auto frames = batch.frames.values<uint8_t>();
-    const auto labels = batch.labels.values<int64_t>();
-    result.bytes.insert(result.bytes.end(), frames.begin(), frames.end());
-    result.labels.insert(result.labels.end(), labels.begin(), labels.end());
-    result.items.insert(result.items.end(), batch.items.begin(), batch.items.end());
-  }
-  return result;
-}
-
-Epoch run(const Dataset& dataset, const LoaderOptions& options, int64_t epoch) {
-  Loader loader(dataset, options);
-  return run(loader, epoch);
-}
-
-}  // namespace
 
 TEST_CASE("batches hold the clips, with their labels, each once an epoch") {
   if (!have_ffmpeg()) return;
@@ -134,6 +50,60 @@ TEST_CASE("the bytes of an epoch do not depend on the number of workers, nor on 
   LoaderOptions other = options_with(1);
   other.seed = 6;
   CHECK(run(clips().dataset(), other, 3) != expected);
+}
+
+TEST_CASE("an epoch goes on at any batch as if it had not been left") {
+  if (!have_ffmpeg()) return;
+  for (const int workers : {0, 3}) {
+    Loader whole(clips().dataset(), options_with(workers)), resumed(clips().dataset(), options_with(workers));
+    const Epoch expected = run(whole, 3);
+    CHECK(whole.position() == whole.size());
+    for (int64_t first = 0; first <= whole.size(); ++first) {
+      resumed.start_epoch(2);
+      Batch batch;
+      REQUIRE(resumed.next(batch));
+      CHECK(resumed.position() == 1);
+      const Epoch rest = run(resumed, 3, first);
+      const size_t skipped = std::min<size_t>(static_cast<size_t>(first) * 3, kClips);
+      const auto end_of = [&](const auto& values) {
+        return std::vector(values.begin() + static_cast<int64_t>(values.size() / kClips * skipped), values.end());
+      };
+      CHECK(rest.items == end_of(expected.items));
+      CHECK(rest.labels == end_of(expected.labels));
+      CHECK((rest.bytes == end_of(expected.bytes)));
+      CHECK(resumed.stats().clips == std::ssize(rest.items));
+    }
+    CHECK(error_of([&] { resumed.start_epoch(3, whole.size() + 1); }).first == exit_code::kUsage);
+    CHECK(error_of([&] { resumed.start_epoch(3, -1); }).first == exit_code::kUsage);
+  }
+}
+
+TEST_CASE("shards part an epoch by stride") {
+  if (!have_ffmpeg()) return;
+  const Epoch whole = run(clips().dataset(), options_with(0), 3);
+  const size_t bytes = whole.bytes.size() / kClips;
+  for (const int shards : {2, 3, 5, 16}) {
+    size_t seen = 0;
+    for (int shard = 0; shard < shards; ++shard) {
+      LoaderOptions options = options_with(shard % 3);
+      options.shard = shard;
+      options.shards = shards;
+      Loader loader(clips().dataset(), options);
+      const Epoch part = run(loader, 3);
+      for (size_t i = 0; i < part.items.size(); ++i, ++seen) {
+        const size_t place = static_cast<size_t>(shard) + i * static_cast<size_t>(shards);
+        REQUIRE(place < kClips);
+        CHECK(part.items[i] == whole.items[place]);
+        CHECK(std::memcmp(&part.bytes[i * bytes], &whole.bytes[place * bytes], bytes) == 0);
+      }
+      CHECK(loader.size() == (std::ssize(part.items) + 2) / 3);
+      options.drop_last = true;
+      Loader even(clips().dataset(), options);
+      CHECK(even.size() == kClips / shards / 3);
+      CHECK(std::ssize(run(even, 3).items) == 3 * even.size());
+    }
+    CHECK(seen == kClips);
+  }
 }
 
 TEST_CASE("an index changes nothing but the time it takes") {
@@ -298,6 +268,10 @@ TEST_CASE("options out of range are refused by name") {
   CHECK(contains(message([](LoaderOptions& o, Dataset&) { o.batch = 0; }), "batch"));
   CHECK(contains(message([](LoaderOptions& o, Dataset&) { o.workers = -1; }), "workers"));
   CHECK(contains(message([](LoaderOptions& o, Dataset&) { o.queue = 0; }), "queue"));
+  CHECK(contains(message([](LoaderOptions& o, Dataset&) { o.workers = kMaxWorkers + 1; }), "from 0 to 256"));
+  CHECK(contains(message([](LoaderOptions& o, Dataset&) { o.memory = -1; }), "memory"));
+  CHECK(contains(message([](LoaderOptions& o, Dataset&) { o.shards = 0; }), "shards"));
+  CHECK(contains(message([](LoaderOptions& o, Dataset&) { o.shard = 1; }), "shard"));
   CHECK(contains(message([](LoaderOptions& o, Dataset&) { o.clip.frames = 0; }), "frames"));
   CHECK(contains(message([](LoaderOptions& o, Dataset&) { o.mirrored_labels = {0, 1}; }), "2 labels"));
   CHECK(contains(message([](LoaderOptions&, Dataset& d) { d.samples.clear(); }), "no clips"));

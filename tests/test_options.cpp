@@ -89,6 +89,27 @@ TEST_CASE("options: every kind of value is read from flags") {
   CHECK(o.seed == 12);
 }
 
+TEST_CASE("options: the loader's memory is read in MiB or GiB and written in MiB") {
+  struct Case {
+    std::string text;
+    int64_t bytes;
+    std::string written;
+  };
+  for (const auto& [text, bytes, written] :
+       {Case{"700", 700ll << 20, "700M"}, {"37M", 37ll << 20, "37M"}, {"3G", 3ll << 30, "3072M"}}) {
+    Program program;
+    program.run("DIR --loader-memory " + text);
+    CHECK(program.options.loader_memory == bytes);
+    CHECK(program.table.to_toml().find("\nloader_memory = '" + written + "'\n") != std::string::npos);
+  }
+  const TomlFile file("[run]\nloader_memory = 512\n");
+  Program program;
+  program.run("DIR", file.path());
+  CHECK(program.options.loader_memory == 512ll << 20);
+  program.table.read_file(TomlFile("[run]\nloader_memory = \"auto\"\n").path());
+  CHECK(!program.options.loader_memory);
+}
+
 TEST_CASE("options: a flag can be turned off again, and the last of two wins") {
   const TomlFile file("[augment]\nflip = true\n");
   Program program;
@@ -110,6 +131,11 @@ TEST_CASE("options: bad values are refused with what would be right") {
         "--size must be one number, or WIDTHxHEIGHT such as 320x240, 8 to 4096, or auto, not '64x'");
   CHECK(refused("--normalize 1,2/3").starts_with("--normalize must be 0..1, "));
   CHECK(refused("--seed 99999999999999999999").starts_with("--seed must be an integer"));
+  CHECK(refused("--workers 257") == "--workers must be an integer from 0 to 256, or auto, not '257'");
+  for (const char* size : {"0", "-5", "M", "12K", "1025G", "2.5G", "7MB"})
+    CHECK(refused(std::string("--loader-memory ") + size) ==
+          engine::concat("--loader-memory must be a number of MiB such as 512, 512M or 2G, 1M to 1024G, or auto, not '",
+                         size, "'"));
 }
 
 TEST_CASE("options: mistakes in a file are told with line and column") {

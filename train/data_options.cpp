@@ -138,6 +138,7 @@ LoaderOptions training_loader(const TrainOptions& options, const std::vector<std
   return {.clip = clip,
           .batch = static_cast<int>(options.batch),
           .workers = static_cast<int>(*options.workers),
+          .memory = options.loader_memory.value_or(0),
           .seed = static_cast<uint64_t>(options.seed),
           .mirrored_labels = mirrored_labels(options, classes),
           .source = source_options(input)};

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <thread>
 
+#include "io/loader.h"
 #include "layers/models/registry.h"
 #include "train/model_description.h"
 
@@ -15,6 +16,7 @@ namespace {
 constexpr double kLargestCount = 1e9;
 // A model that looks at single frames needs few of them; the others see movement.
 constexpr int64_t kFramesOfImageModel = 4, kFramesOfVideoModel = 12;
+constexpr int64_t kMiB = int64_t{1} << 20, kGiB = 1024 * kMiB;
 constexpr int kSmallestSide = 8, kLargestSide = 4096, kUsualSide = 64;
 
 struct NamedNormalization {
@@ -262,7 +264,13 @@ void declare_run(OptionTable& table, TrainOptions& o) {
   table.integer({"seed", "run.seed", "N", "Where all randomness starts"}, o.seed, {.low = 0, .high = 9e15});
   table.integer({"threads", "run.threads", "N", "Threads that compute"}, o.threads, {.low = 1, .high = 4096});
   table.integer({"workers", "run.workers", "N", "Threads that read videos; 0: the main thread. Changes no result"},
-                o.workers, {.low = 0, .high = 1024});
+                o.workers, {.low = 0, .high = kMaxWorkers});
+  table.custom({"loader-memory", "run.loader_memory", "SIZE",
+                "Memory that batches and decoders may take; auto: 2 GiB, or a quarter of the machine's where that is "
+                "less"},
+               "a number of MiB such as 512, 512M or 2G, 1M to 1024G, or auto",
+               set_or_auto(o.loader_memory, parse_memory),
+               [&o] { return o.loader_memory ? fmt::format("{}M", *o.loader_memory / kMiB) : std::string("auto"); });
   table.choice({"device", "run.device", "NAME", "Where to compute"}, o.device, kDeviceNames);
   table.choice(
       {"precision", "run.precision", "NAME", "What products are computed in; auto: bf16 on CUDA, f32 on the CPU"},
@@ -339,6 +347,15 @@ std::optional<FrameSize> parse_frame_size(const std::string& text) {
   };
   if (!fits(width) || !fits(height)) return std::nullopt;
   return FrameSize{.width = *width, .height = *height};
+}
+
+std::optional<int64_t> parse_memory(const std::string& text) {
+  const std::string_view suffixes = "MG";
+  const size_t unit = text.empty() ? text.npos : suffixes.find(text.back());
+  const auto count = parse<int64_t>(std::string_view(text).substr(0, text.size() - (unit == text.npos ? 0 : 1)));
+  const int64_t size = unit == 1 ? kGiB : kMiB;
+  if (!count || *count < 1 || *count > 1024 * kGiB / size) return std::nullopt;
+  return *count * size;
 }
 
 std::optional<Normalization> parse_normalization(const std::string& text) {

@@ -89,6 +89,7 @@ struct TrainOptions {
   std::string out;
   int64_t seed = 0;
   std::optional<int64_t> threads, workers;
+  std::optional<int64_t> loader_memory;  // bytes
   DeviceChoice device = DeviceChoice::automatic;
   Precision precision = Precision::automatic;
   std::string plans;
@@ -113,6 +114,8 @@ DType resolve(Precision precision, Device device);
 
 // "64" or "320x240" (width x height), sides of 8 to 4096.
 std::optional<FrameSize> parse_frame_size(const std::string& text);
+// "512" or "512M" (MiB), "2G" (GiB), from 1M to 1024G, in bytes.
+std::optional<int64_t> parse_memory(const std::string& text);
 // "0..1", "-1..1", "imagenet", or "r,g,b/r,g,b": mean and deviation of pixel values 0..1.
 std::optional<Normalization> parse_normalization(const std::string& text);
 std::string to_text(const Normalization& normalization);

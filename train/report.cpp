@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <cctype>
 #include <cmath>
+#include <functional>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <span>
 
 #include "train/chart.h"
@@ -49,7 +51,7 @@ std::string epoch_line(const EpochReport& report, int64_t epochs) {
                      figure(report.train_loss), figure(report.validation.loss), figures, report.seconds);
 }
 
-std::string epoch_json(const EpochReport& report) {
+std::string epoch_json(const EpochReport& report, const LoaderStats& loading) {
   ordered_json object = {{"kind", "epoch"},
                          {"epoch", report.epoch},
                          {"train_loss", json_number(report.train_loss)},
@@ -58,6 +60,9 @@ std::string epoch_json(const EpochReport& report) {
   object.update({{"seconds", json_number(report.seconds)},
                  {"clips_per_second", json_number(report.clips_per_second)},
                  {"best", report.best}});
+  ordered_json& loader = object["loader"];
+  loader = {{"wait_seconds", loading.wait_seconds}, {"blocked_seconds", loading.blocked_seconds}};
+  for (size_t i = 0; i < kStages; ++i) loader[concat(kStageNames[i], "_seconds")] = loading.stages[i];
   return dump(object);
 }
 
@@ -128,6 +133,48 @@ std::string training_curves(const std::vector<EpochReport>& epochs, bool unicode
   const ChartStyle style{.width = width, .height = 7, .unicode = unicode};
   return draw_chart("train loss", losses, style) +
          draw_chart(concat("val ", epochs.front().validation.figures.front().title), scores, style);
+}
+
+std::string to_text(const LoaderMemory& memory) {
+  const auto mib = [](int64_t bytes) {
+    const double size = static_cast<double>(bytes) / (1 << 20);
+    return size < 10 ? fmt::format("{:.1f} MiB", std::ceil(10 * size) / 10)
+                     : fmt::format("{:.0f} MiB", std::ceil(size));
+  };
+  const auto count = [](int64_t n, const char* word) { return fmt::format("{} {}{}", n, word, n == 1 ? "" : "s"); };
+  const std::string who =
+      memory.workers == 0
+          ? "no workers"
+          : fmt::format("{}, {} ahead", count(memory.workers, "worker"),
+                        memory.batches == 2 ? "1 batch" : fmt::format("{} batches", memory.batches - 1));
+  return fmt::format("loader  {}, at most {} (batches {} x {}, decoders {} x {})", who, mib(memory.total()),
+                     memory.batches, mib(memory.batch_bytes), std::max<int64_t>(1, memory.workers),
+                     mib(memory.worker_bytes));
+}
+
+std::string waiting_warning(const LoaderStats& stats, double seconds, int64_t workers, int64_t cores) {
+  constexpr double kMuchWaiting = 0.2;
+  const double part = stats.wait_seconds / std::max(seconds, 1e-9);
+  if (!(part > kMuchWaiting)) return "";
+  std::array<size_t, kStages> order{};
+  std::iota(order.begin(), order.end(), 0);
+  std::ranges::stable_sort(order, std::greater{}, [&](size_t stage) { return stats.stages[stage]; });
+  const double total = std::max(std::accumulate(stats.stages.begin(), stats.stages.end(), 0.0), 1e-9);
+  std::string shares;
+  for (const size_t stage : order)
+    shares +=
+        fmt::format("{}{} {:.0f} %", shares.empty() ? "" : ", ", kStageNames[stage], 100 * stats.stages[stage] / total);
+  const auto largest = static_cast<Stage>(order[0]);
+  // Reading waits for the disk, so that more of it at a time helps even where every core has its worker.
+  const std::string more = workers < cores || largest == Stage::read
+                               ? fmt::format("more --workers ({} now, {} cores); ", workers, cores)
+                               : "";
+  constexpr std::array<const char*, kStages> kAdvice = {
+      "`engine_data shard DATA` stores clips decoded, which are opened faster and take more space",
+      "a faster disk, or smaller files", "`engine_data check DATA` tells what re-encoding would give",
+      "videos of fewer pixels, or a smaller --size"};
+  return fmt::format("warning: {:.0f} % of the epoch went into waiting for clips ({}): {}{}\n", 100 * part, shares,
+                     more, kAdvice[order[0]]);
 }
 
 std::string replaced_clips(const LoaderStats& stats, const Dataset& dataset) {

@@ -12,8 +12,10 @@ namespace engine {
 // "Epoch 3/5 train loss 0.412 val loss 0.388 Accuracy: 0.941 mean class recall 0.940 time 12.3 s", with the figures of
 // the head (train/metrics.h). Without validation clips those that need them are "-".
 std::string epoch_line(const EpochReport& report, int64_t epochs);
-// One JSON object: {"kind":"epoch","epoch":3,"train_loss":...}; what is not a number is null.
-std::string epoch_json(const EpochReport& report);
+// One JSON object: {"kind":"epoch","epoch":3,"train_loss":...}; what is not a number is null. `loading`: of the
+// training clips, as {"loader":{"wait_seconds":...,"blocked_seconds":...,"opening":...}} with the seconds of all
+// workers.
+std::string epoch_json(const EpochReport& report, const LoaderStats& loading = {});
 // "Test accuracy: 0.950 (mean class recall 0.948)".
 std::string test_line(const Evaluation& evaluation);
 // {"kind":<kind>,"clips":...,"loss":...,"accuracy":...,"mean_class_recall":...,"classes":[...],"confusion":[[...]]};
@@ -39,6 +41,12 @@ std::string metrics_json(const std::string& kind, const ViewsEvaluation& evaluat
 std::string metrics_csv(const std::vector<EpochReport>& epochs);
 // Curves of training loss and validation accuracy; empty for fewer than two epochs.
 std::string training_curves(const std::vector<EpochReport>& epochs, bool unicode);
+
+// "loader  2 workers, 4 batches ahead, at most 110 MiB (batches 5 x 14 MiB, decoders 2 x 20 MiB)", numbers rounded up.
+std::string to_text(const LoaderMemory& memory);
+// Where more than a fifth of an epoch of `seconds` was waiting for clips: one line that says how much, what the workers
+// did with their time, most of it first, and what helps against that. Else empty.
+std::string waiting_warning(const LoaderStats& stats, double seconds, int64_t workers, int64_t cores);
 
 // A line for every clip that could not be read and had its place taken by another of its class.
 std::string replaced_clips(const LoaderStats& stats, const Dataset& dataset);

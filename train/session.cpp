@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <thread>
 
 #include "engine/autograd.h"
 #include "engine/plans.h"
@@ -26,7 +27,6 @@
 namespace engine {
 namespace {
 
-constexpr double kMuchWaiting = 0.2;
 constexpr const char* kPlans = "plans.txt";
 constexpr int64_t kWarmupShare = 20;  // a twentieth of the steps
 
@@ -155,12 +155,14 @@ LoaderOptions Session::evaluation_options(const Classifier& classifier, const Vi
   LoaderOptions loader =
       evaluation_loader(classifier.description().preprocessing, *options_.workers, views.clips, views.crops);
   loader.index = index_;
+  loader.memory = options_.loader_memory.value_or(0);
   return loader;
 }
 
 int Session::run(const std::string& config) {
   const StopSignals signals;
   folder_.write("config.toml", config);
+  say("{}", to_text(training_.memory()));
   if (!splits_.val.samples.empty()) validation_.emplace(splits_.val, evaluation_options(classifier_));
   const FitOptions fit_options{
       .epochs = options_.epochs, .max_steps = options_.max_steps, .progress = options_.progress};
@@ -187,16 +189,15 @@ void Session::after_epoch(const EpochReport& report) {
   if (report.best) save(folder_.best_model(), report.epoch);
   save_plans();
   folder_.write("metrics.csv", metrics_csv(reports_));
-  print_out((options_.json ? epoch_json(report) : epoch_line(report, options_.epochs)) + "\n");
+  print_out((options_.json ? epoch_json(report, training_.stats()) : epoch_line(report, options_.epochs)) + "\n");
   warn_about_data(report);
 }
 
 void Session::warn_about_data(const EpochReport& report) const {
   print_err(replaced_clips(training_.stats(), splits_.train));
   if (validation_) print_err(left_out_clips(validation_->stats(), splits_.val));
-  const double part = training_.stats().wait_seconds / std::max(report.seconds, 1e-9);
-  if (part > kMuchWaiting)
-    say("warning: {:.0f} % of the epoch went into waiting for clips; try more --workers or smaller videos", 100 * part);
+  print_err(waiting_warning(training_.stats(), report.seconds, *options_.workers,
+                            std::max(1u, std::thread::hardware_concurrency())));
 }
 
 void Session::save(const std::string& path, int64_t epoch) const {
@@ -274,6 +275,7 @@ int train(TrainOptions& options, const OptionTable& table) {
   if (options.fps > 0 && options.sampling != "dense")
     say("warning: --fps is for --sampling dense and does nothing with {}", options.sampling);
   Splits splits = open_splits(options.data, split_options(options));
+  const bool any_workers = !options.workers;
   resolve(options, picture_size(splits.train, present_index(options.data).get()));
   set_cpu_threads(static_cast<int>(*options.threads));
   LoaderOptions training = training_loader(options, splits.train.classes);
@@ -290,6 +292,7 @@ int train(TrainOptions& options, const OptionTable& table) {
   training.index = prepare_index(options.data, splits, options.progress);
   print_err(settle_short_videos(splits, training.clip, training.index.get()));
   classifier.description().targets = standardization(splits.train);  // of the clips that are left
+  if (any_workers) options.workers = training.workers = affordable_workers(splits.train, training);
   return Session(options, splits, training, classifier, folder).run(table.to_toml());
 }
 

@@ -77,7 +77,7 @@ int body(int argc, char** argv) {
       ->check(CLI::Range(0, 99));
   evaluate_command->add_option("--workers", evaluate.workers, "Threads that read videos (default 1)")
       ->type_name("N")
-      ->check(CLI::Range(int64_t{0}, int64_t{1024}));
+      ->check(CLI::Range(int64_t{0}, int64_t{kMaxWorkers}));
   evaluate_command
       ->add_option("--clips", evaluate.clips,
                    "Look at so many clips of each video and average what they say (default 1)")
