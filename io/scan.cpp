@@ -43,12 +43,14 @@ bool gives_frame(const AVPacket& packet, AVCodecID codec) {
   return codec != AV_CODEC_ID_VP8 || packet.data[0] & kShowFrame;
 }
 
-// Of MPEG-4 Part 2 (ISO/IEC 14496-2, 6.2.5, vop_coding_type). Containers flag other packets too, such as those that
-// stand for the second picture of one packed into the packet before.
-bool begins_with_intra_vop(std::span<const uint8_t> bytes) {
+// Of MPEG-4 Part 2 (ISO/IEC 14496-2, 6.2.5, vop_coding_type): an intra picture and nothing else. In packed streams key
+// packets may also hold a picture that needs the one before, or stand for it and be empty.
+bool is_whole_intra_vop(std::span<const uint8_t> bytes) {
   constexpr std::array<uint8_t, 4> kVopStart = {0, 0, 1, 0xb6};
+  constexpr size_t kLongestEmpty = 19;
   const auto vop = std::ranges::search(bytes, kVopStart);
-  return vop.end() != bytes.end() && *vop.end() >> 6 == 0;
+  return bytes.size() > kLongestEmpty && vop.end() != bytes.end() && *vop.end() >> 6 == 0 &&
+         std::ranges::search(vop.end(), bytes.end(), kVopStart.begin(), kVopStart.end()).empty();
 }
 
 double plausible_fps(const AVStream& stream) {
@@ -179,7 +181,7 @@ void Scan::read_packets(bool prove) {
   while (demuxer_.read(*packet)) {
     const std::span<const uint8_t> bytes(packet->data, static_cast<size_t>(packet->size));
     bool key = entries && packet->flags & AV_PKT_FLAG_KEY;
-    if (key && codec == AV_CODEC_ID_MPEG4) key = begins_with_intra_vop(bytes);
+    if (key && codec == AV_CODEC_ID_MPEG4) key = is_whole_intra_vop(bytes);
     if (key && codec == AV_CODEC_ID_H264) key = h264.is_entry(bytes, parts_.records.empty());
     unreferenced.add(bytes);
     const int64_t place = prove ? places.find(*packet) : -1;
