@@ -105,7 +105,7 @@ TEST_CASE("folders of PNG images and decoded clips train and are evaluated") {
     for (int clip = 0; clip < 8; ++clip) {
       const std::string name = concat("set/", part, clip % 2 ? "/bright/" : "/dark/", clip);
       std::string pixels;
-      Random random(6, 0, static_cast<uint32_t>(clip));
+      Random random(6, part[0], static_cast<uint32_t>(clip));
       for (size_t i = 0; i < FrameSize{16, 16}.bytes() * 3; ++i)
         pixels += static_cast<char>(random.below(90) + (clip % 2 ? 150 : 10));
       if (clip < 4) {

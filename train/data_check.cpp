@@ -35,10 +35,11 @@ constexpr double kWorthWhile = 1.3;  // times faster
 Problem unreadable(const ClipFacts& facts, const Sample& sample, std::string where) {
   constexpr const char* kAgain = "get it again, or leave it out";
   std::error_code ignored;
-  const SourceFault otherwise = !fs::exists(sample.path, ignored)   ? SourceFault::missing
-                                : facts.code == exit_code::kNoInput ? SourceFault::unreadable
-                                : facts.is_file && facts.bytes == 0 ? SourceFault::empty
-                                                                    : SourceFault::damaged;
+  const SourceFault otherwise = !fs::exists(sample.path, ignored)    ? SourceFault::missing
+                                : facts.code == exit_code::kNoInput  ? SourceFault::unreadable
+                                : facts.code == exit_code::kNoDevice ? SourceFault::unsupported
+                                : facts.is_file && facts.bytes == 0  ? SourceFault::empty
+                                                                     : SourceFault::damaged;
   const auto [kind, advice] = [&]() -> std::pair<const char*, const char*> {
     switch (facts.fault.value_or(otherwise)) {
       case SourceFault::missing:
