@@ -283,7 +283,7 @@ void Scan::order_by_decoding() {
 }
 
 // In a stream that was cut out of a longer one, pictures that are shown before the first key picture may refer to what
-// is not there. Those that a decoder does not give are no frames.
+// is not there. Those that a decoder does not give before the first that it does are no frames.
 void Scan::leave_out_unusable_start() {
   const auto key = std::ranges::find_if(parts_.records, &PacketRecord::key);
   if (key == parts_.records.end() || !key->shown() || key->rank == 0) return;
@@ -293,11 +293,12 @@ void Scan::leave_out_unusable_start() {
     if (rank < comes.size()) comes[rank] = true;
     return rank < comes.size();
   });
-  if (std::ranges::find(comes, false) == comes.end()) return;
+  const auto unusable = static_cast<size_t>(std::ranges::find(comes, true) - comes.begin());
+  if (unusable == 0) return;
   const auto first_stamp = [&] { return parts_.pts[static_cast<size_t>(frames_[0])]; };
   const int64_t start = first_stamp();
-  for (size_t rank = 0; rank < comes.size(); ++rank)
-    if (!comes[rank]) parts_.records[static_cast<size_t>(frames_[rank])].marks &= ~PacketRecord::kShown;
+  for (size_t rank = 0; rank < unusable; ++rank)
+    parts_.records[static_cast<size_t>(frames_[rank])].marks &= ~PacketRecord::kShown;
   order_by_time();
   parts_.facts.unusable_ticks = first_stamp() - start;
 }
