@@ -3,7 +3,6 @@
 #include <mutex>
 
 #include "engine/tensor.h"
-#include "io/text.h"
 
 extern "C" {
 #include <libavcodec/avcodec.h>
@@ -48,13 +47,6 @@ void prepare_library() {
     av_log_set_level(AV_LOG_QUIET);
     av_max_alloc(size_t{1} << 30);
   });
-}
-
-void Watch::check(const std::string& path) const {
-  if (stop_.stop_requested()) throw Error("reading stopped on request", exit_code::kStopped);
-  if (ended())
-    throw Error(concat(escaped(path), ": no progress for ", limit_.count(), " s; the file or its storage is too slow"),
-                exit_code::kData);
 }
 
 }  // namespace engine::av

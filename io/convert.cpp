@@ -127,6 +127,11 @@ std::atomic<int64_t> made_rgb = 0;
 
 }  // namespace
 
+bool is_seen_directly(int pixel_format) {
+  const AVPixFmtDescriptor* format = av_pix_fmt_desc_get(static_cast<AVPixelFormat>(pixel_format));
+  return format && lies_apart(*format);
+}
+
 struct Converter::Impl {
   // Rows of swscale's output end on a boundary with room behind it: its vector code writes past the last pixel.
   static constexpr size_t kAlign = 64;

@@ -1,4 +1,5 @@
 #include "io/decoder.h"
+#include "io/source_error.h"
 #include "io/stages.h"
 #include "io/text.h"
 
@@ -6,6 +7,7 @@
 
 extern "C" {
 #include <libavcodec/avcodec.h>
+#include <libavutil/avutil.h>
 }
 
 namespace engine::av {
@@ -22,17 +24,27 @@ constexpr AVCodecID kCodecs[] = {
     AV_CODEC_ID_PRORES,     AV_CODEC_ID_DNXHD,      AV_CODEC_ID_DVVIDEO,   AV_CODEC_ID_HUFFYUV, AV_CODEC_ID_FFVHUFF,
     AV_CODEC_ID_UTVIDEO,    AV_CODEC_ID_RAWVIDEO,   AV_CODEC_ID_GIF,       AV_CODEC_ID_PNG};
 
+const AVCodec* find_decoder(AVCodecID codec) {
+  return std::ranges::find(kCodecs, codec) == std::end(kCodecs) ? nullptr : avcodec_find_decoder(codec);
+}
+
 }  // namespace
 
-std::string codec_name(const AVCodecParameters& parameters) { return avcodec_get_name(parameters.codec_id); }
+std::string codec_name(const AVCodecParameters& parameters) {
+  if (parameters.codec_id != AV_CODEC_ID_NONE) return avcodec_get_name(parameters.codec_id);
+  char tag[AV_FOURCC_MAX_STRING_SIZE];
+  return concat("'", escaped(av_fourcc_make_string(tag, parameters.codec_tag)), "'");
+}
+
+void check_codec(const std::string& path, const AVCodecParameters& parameters) {
+  if (!find_decoder(parameters.codec_id))
+    throw SourceError(SourceFault::unsupported, concat(escaped(path), ": no decoder here for its codec ",
+                                                       codec_name(parameters), "; convert it to H.264 with ffmpeg"));
+}
 
 Decoder::Decoder(const std::string& path, const AVCodecParameters& parameters, int reorder_depth, int64_t max_pixels) {
-  const bool known = std::ranges::find(kCodecs, parameters.codec_id) != std::end(kCodecs);
-  const AVCodec* codec = known ? avcodec_find_decoder(parameters.codec_id) : nullptr;
-  if (!codec)
-    throw Error(concat(escaped(path), ": no decoder here for its codec ", codec_name(parameters),
-                       "; convert it to H.264 with ffmpeg"),
-                exit_code::kData);
+  check_codec(path, parameters);
+  const AVCodec* const codec = find_decoder(parameters.codec_id);
   context_.reset(avcodec_alloc_context3(codec));
   if (!context_) throw Error("video: out of memory", exit_code::kMemory);
   int code = avcodec_parameters_to_context(context_.get(), &parameters);
@@ -42,8 +54,8 @@ Decoder::Decoder(const std::string& path, const AVCodecParameters& parameters, i
   context_->has_b_frames = std::max(context_->has_b_frames, reorder_depth);
   if (code >= 0) code = avcodec_open2(context_.get(), codec, nullptr);
   if (code < 0)
-    throw Error(concat(escaped(path), ": the ", codec->name, " decoder refuses it: ", error_text(code)),
-                exit_code::kData);
+    throw SourceError(SourceFault::damaged,
+                      concat(escaped(path), ": the ", codec->name, " decoder refuses it: ", error_text(code)));
 }
 
 bool Decoder::send(const AVPacket& packet) {

@@ -17,8 +17,8 @@ struct TrackFacts;
 // pictures, or flagged ones.
 class Decoder {
  public:
-  // `reorder_depth`: by how many pictures the order of decoding may differ from that of showing. Throws kData when the
-  // codec is not one that is read here; `path` is for the message.
+  // `reorder_depth`: by how many pictures the order of decoding may differ from that of showing. Throws as
+  // check_codec().
   Decoder(const std::string& path, const AVCodecParameters& parameters, int reorder_depth, int64_t max_pixels);
 
   // False when the decoder finds the packet damaged.
@@ -39,6 +39,10 @@ int64_t decoder_bytes(const TrackFacts& facts, std::string_view extradata, bool 
 
 // The name for users, for example "h264".
 std::string codec_name(const AVCodecParameters& parameters);
+// Throws kData when the codec is not one that is read here; `path` is for the message.
+void check_codec(const std::string& path, const AVCodecParameters& parameters);
+// Whether pictures of this format (AVPixelFormat) are seen as they are; others become RGB by swscale first.
+bool is_seen_directly(int pixel_format);
 
 // Scales and converts pictures; keeps what it has prepared for the next one of the same kind.
 class Converter {

@@ -1,5 +1,4 @@
 #include "io/demuxer.h"
-#include "io/text.h"
 
 #include <algorithm>
 #include <array>
@@ -7,8 +6,13 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <span>
+#include <string_view>
 #include <utility>
 #include <vector>
+
+#include "io/decoder.h"
+#include "io/text.h"
 
 extern "C" {
 #include <libavcodec/avcodec.h>
@@ -23,10 +27,13 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// Containers of video and nothing that names other files or network addresses (hls, dash, concat, image2, sdp, lavfi).
+// Containers of video, and of sound to say that it is that, and nothing that names other files or network addresses
+// (hls, dash, concat, image2, sdp, lavfi).
 constexpr const char* kContainers =
-    "mov,matroska,avi,mpegts,mpeg,mpegvideo,m4v,h264,hevc,obu,ivf,flv,asf,ogg,mxf,gif,mjpeg,yuv4mpegpipe";
+    "mov,matroska,avi,mpegts,mpeg,mpegvideo,m4v,h264,hevc,obu,ivf,flv,asf,ogg,mxf,gif,mjpeg,yuv4mpegpipe,mp3";
+constexpr std::string_view kPlaylists[] = {"#EXTM3U", "ffconcat version", "[playlist]", "<asx"};
 constexpr const char* kMaxStreams = "64";
+constexpr const char* kEncrypted = "encrypted; it cannot be decoded";
 
 struct Options {
   Options() = default;
@@ -36,24 +43,26 @@ struct Options {
   AVDictionary* entries = nullptr;
 };
 
+[[noreturn]] void refuse_file(SourceFault fault, const std::string& path, const std::string& why) {
+  throw SourceError(fault, concat(escaped(path), ": ", why));
+}
+
 // The first bytes of a file that may be opened. Checked before FFmpeg sees the name: opening a pipe would wait for
 // ever.
 std::string head_of_regular_file(const std::string& path) {
   std::error_code error;
   const fs::file_status status = fs::status(path, error);
-  if (status.type() == fs::file_type::not_found)
-    throw Error(concat(escaped(path), ": no such file"), exit_code::kNoInput);
-  if (error) throw Error(concat(escaped(path), ": ", error.message()), exit_code::kNoInput);
-  if (fs::is_directory(status))
-    throw Error(concat(escaped(path), ": is a folder, not a video file"), exit_code::kNoInput);
-  if (!fs::is_regular_file(status)) throw Error(concat(escaped(path), ": is not a regular file"), exit_code::kNoInput);
+  if (status.type() == fs::file_type::not_found) refuse_file(SourceFault::missing, path, "no such file");
+  if (error) refuse_file(SourceFault::unreadable, path, error.message());
+  if (fs::is_directory(status)) refuse_file(SourceFault::unreadable, path, "is a folder, not a video file");
+  if (!fs::is_regular_file(status)) refuse_file(SourceFault::unreadable, path, "is not a regular file");
   std::ifstream file(path, std::ios::binary);
-  if (!file) throw Error(concat(escaped(path), ": cannot be opened (", std::strerror(errno), ")"), exit_code::kNoInput);
+  if (!file) refuse_file(SourceFault::unreadable, path, concat("cannot be opened (", std::strerror(errno), ")"));
   std::string head(32, '\0');
   file.read(head.data(), static_cast<std::streamsize>(head.size()));
-  if (file.bad()) throw Error(concat(escaped(path), ": cannot be read"), exit_code::kNoInput);
+  if (file.bad()) refuse_file(SourceFault::unreadable, path, "cannot be read");
   head.resize(static_cast<size_t>(file.gcount()));
-  if (head.empty()) throw Error(concat(escaped(path), ": empty file (0 bytes)"), exit_code::kData);
+  if (head.empty()) refuse_file(SourceFault::empty, path, "empty file (0 bytes)");
   return head;
 }
 
@@ -81,6 +90,13 @@ const uint8_t* side_data(const AVStream& stream, AVPacketSideDataType type, size
 }
 
 }  // namespace
+
+void check_pixels(const std::string& path, int width, int height, const SourceOptions& options) {
+  if (int64_t{width} * height > options.max_pixels)
+    refuse_file(SourceFault::too_large, path,
+                concat(width, "x", height, " exceeds the limit of ", options.max_pixels,
+                       " pixels a picture; scale it down with ffmpeg"));
+}
 
 // The file itself is the first thing that FFmpeg opens; whatever comes after it is something that the file refers to.
 struct Demuxer::Guard {
@@ -112,9 +128,9 @@ Demuxer::Demuxer(const std::string& path, const SourceOptions& options, const Wa
 
 Demuxer::~Demuxer() = default;
 
-void Demuxer::refuse(const std::string& why) const {
+void Demuxer::refuse(SourceFault fault, const std::string& why) const {
   watch_.check(path_);
-  throw Error(concat(escaped(path_), ": ", why), exit_code::kData);
+  refuse_file(fault, path_, why);
 }
 
 void Demuxer::open() {
@@ -134,10 +150,13 @@ void Demuxer::open() {
   if (code >= 0) return;
   // Whatever a damaged header says ends like this when it is over the limit of prepare_library().
   if (code == AVERROR(ENOMEM))
-    refuse("damaged: its header asks for more memory than there is, or than a video may take");
+    refuse(SourceFault::damaged, "damaged: its header asks for more memory than there is, or than a video may take");
   if (head_.size() >= 8 && head_.compare(4, 4, "ftyp") == 0)
-    refuse("damaged or cut off: the index (moov) is missing; copy or download the file again");
-  refuse(concat("not a video that can be read here (starts with \"", escaped(head_, 16), "\")"));
+    refuse(SourceFault::cut_off, "damaged or cut off: the index (moov) is missing; copy or download the file again");
+  if (std::ranges::any_of(kPlaylists, [&](std::string_view start) { return head_.starts_with(start); }))
+    refuse(SourceFault::not_a_video, "a playlist, which names videos and is none");
+  refuse(SourceFault::not_a_video,
+         concat("not a video that can be read here (starts with \"", escaped(head_, 16), "\")"));
 }
 
 void Demuxer::probe(const SourceOptions& options) {
@@ -148,7 +167,7 @@ void Demuxer::probe(const SourceOptions& options) {
   }
   const int code = avformat_find_stream_info(context_.get(), settings.data());
   for (AVDictionary*& entries : settings) av_dict_free(&entries);
-  if (code < 0) refuse(concat("damaged: ", error_text(code)));
+  if (code < 0) refuse(SourceFault::damaged, concat("damaged: ", error_text(code)));
 }
 
 AVStream* Demuxer::find_video() const {
@@ -161,13 +180,25 @@ AVStream* Demuxer::find_video() const {
 }
 
 void Demuxer::check_stream(const SourceOptions& options) const {
-  if (!stream_) refuse("no video stream in this file");
-  if (side_data(*stream_, AV_PKT_DATA_ENCRYPTION_INIT_INFO, 0)) refuse("encrypted; it cannot be decoded");
+  if (!stream_) refuse(SourceFault::no_pictures, concat("no video stream in this file", what_else_is_there()));
+  if (side_data(*stream_, AV_PKT_DATA_ENCRYPTION_INIT_INFO, 0)) refuse(SourceFault::encrypted, kEncrypted);
   const AVCodecParameters& parameters = *stream_->codecpar;
-  if (parameters.width <= 0 || parameters.height <= 0) refuse("damaged: the size of the picture is unknown");
-  if (int64_t{parameters.width} * parameters.height > options.max_pixels)
-    refuse(concat(parameters.width, "x", parameters.height, " exceeds the limit of ", options.max_pixels,
-                  " pixels a picture"));
+  check_codec(path_, parameters);
+  if (parameters.width <= 0 || parameters.height <= 0)
+    refuse(SourceFault::damaged, "damaged: the size of the picture is unknown");
+  check_pixels(path_, parameters.width, parameters.height, options);
+}
+
+// " (audio: aac, mp3; cover picture ignored)"; empty where there is neither.
+std::string Demuxer::what_else_is_there() const {
+  std::string sound, cover;
+  for (const AVStream* stream : std::span(context_->streams, context_->nb_streams)) {
+    if (stream->codecpar->codec_type == AVMEDIA_TYPE_AUDIO)
+      sound += (sound.empty() ? "audio: " : ", ") + codec_name(*stream->codecpar);
+    if (stream->disposition & AV_DISPOSITION_ATTACHED_PIC) cover = "cover picture ignored";
+  }
+  if (sound.empty() && cover.empty()) return "";
+  return concat(" (", sound, sound.empty() || cover.empty() ? "" : "; ", cover, ")");
 }
 
 bool Demuxer::read(AVPacket& packet) {
@@ -179,7 +210,7 @@ bool Demuxer::read(AVPacket& packet) {
     }
     if (packet.stream_index != stream_->index) continue;
     if (av_packet_get_side_data(&packet, AV_PKT_DATA_ENCRYPTION_INFO, nullptr))
-      refuse("encrypted; it cannot be decoded");
+      refuse(SourceFault::encrypted, kEncrypted);
     return true;
   }
 }

@@ -7,6 +7,7 @@
 
 #include "io/av.h"
 #include "io/frame_source.h"
+#include "io/source_error.h"
 
 struct AVStream;
 
@@ -20,6 +21,9 @@ struct Orientation {
   bool flip_y = false;
   bool identity() const { return !transpose && !flip_x && !flip_y; }
 };
+
+// Throws when a picture would be over the limit of `options`.
+void check_pixels(const std::string& path, int width, int height, const SourceOptions& options);
 
 class Demuxer {
  public:
@@ -45,7 +49,8 @@ class Demuxer {
   void open();
   void probe(const SourceOptions& options);
   AVStream* find_video() const;
-  [[noreturn]] void refuse(const std::string& why) const;
+  [[noreturn]] void refuse(SourceFault fault, const std::string& why) const;
+  std::string what_else_is_there() const;
   void check_stream(const SourceOptions& options) const;
 
   std::string path_, head_;

@@ -5,14 +5,12 @@
 #include <filesystem>
 #include <fstream>
 
+#include "io/av.h"
 #include "io/dataset.h"
-#include "io/decoder.h"
+#include "io/image_reader.h"
+#include "io/source_error.h"
 #include "io/stages.h"
 #include "io/text.h"
-
-extern "C" {
-#include <libavcodec/avcodec.h>
-}
 
 namespace engine {
 
@@ -46,12 +44,6 @@ bool natural_less(const std::string& a, const std::string& b) {
   return i == a.size();
 }
 
-AVCodecID codec_of(const std::string& bytes) {
-  if (bytes.starts_with("\x89PNG")) return AV_CODEC_ID_PNG;
-  if (bytes.starts_with("\xff\xd8\xff")) return AV_CODEC_ID_MJPEG;
-  return AV_CODEC_ID_NONE;
-}
-
 std::string read_bytes(const std::string& path) {
   const StageTimer timer(Stage::read);
   std::error_code error;
@@ -68,31 +60,6 @@ std::string read_bytes(const std::string& path) {
   return content;
 }
 
-// Straight into the decoder: no demuxer guesses at the file, and nothing but its own bytes is used.
-av::Owned<AVFrame> decode_image(const std::string& path, int64_t max_pixels) {
-  av::prepare_library();
-  const std::string bytes = read_bytes(path);
-  const av::Owned<AVCodecParameters> parameters(avcodec_parameters_alloc());
-  if (!parameters) throw Error("image: out of memory", exit_code::kMemory);
-  parameters->codec_type = AVMEDIA_TYPE_VIDEO;
-  parameters->codec_id = codec_of(bytes);
-  if (parameters->codec_id == AV_CODEC_ID_NONE)
-    throw Error(concat(escaped(path), ": neither PNG nor JPEG (starts with \"", escaped(bytes, 16), "\")"),
-                exit_code::kData);
-  const av::Owned<AVPacket> packet = av::make_packet();
-  if (av_new_packet(packet.get(), static_cast<int>(bytes.size())) < 0)
-    throw Error("image: out of memory", exit_code::kMemory);
-  std::memcpy(packet->data, bytes.data(), bytes.size());
-  av::Decoder decoder(path, *parameters, 0, max_pixels);
-  decoder.send(*packet);
-  decoder.drain();
-  av::Owned<AVFrame> frame = av::make_frame();
-  if (!decoder.receive(*frame))
-    throw Error(concat(escaped(path), ": the image is damaged or larger than ", max_pixels, " pixels"),
-                exit_code::kData);
-  return frame;
-}
-
 }  // namespace
 
 FrameFolder::FrameFolder(const std::string& path, const SourceOptions& options) : path_(path), options_(options) {
@@ -100,10 +67,11 @@ FrameFolder::FrameFolder(const std::string& path, const SourceOptions& options) 
   for (fs::directory_iterator entry(path, error), end; !error && entry != end; entry.increment(error))
     if (is_image_name(entry->path().filename().string())) files_.push_back(entry->path().filename().string());
   if (error) throw Error(concat(escaped(path), ": ", error.message()), exit_code::kNoInput);
-  if (files_.empty()) throw Error(concat(escaped(path), ": no PNG or JPEG image in this folder"), exit_code::kData);
+  if (files_.empty())
+    throw SourceError(SourceFault::not_a_video, concat(escaped(path), ": no PNG or JPEG image in this folder"));
   std::ranges::sort(files_, natural_less);
-  const av::Owned<AVFrame> first = decode_image(path_ + "/" + files_[0], options_.max_pixels);
-  size_ = {first->width, first->height};
+  const std::string first = path_ + "/" + files_[0];
+  size_ = ImageReader(options_).decode(read_bytes(first), first);
 }
 
 void FrameFolder::read_frames(std::span<const int64_t> indices, FrameSize size, std::span<uint8_t> rgb) {
@@ -118,7 +86,7 @@ void FrameFolder::read(std::span<const int64_t> indices, FrameSize size, const F
                        std::span<uint8_t> rgb) {
   check_room(path_, indices.size(), size, rgb);
   const av::Watch watch(options_.timeout_seconds, options_.stop);
-  av::Converter converter;
+  ImageReader reader(options_);
   std::vector<std::pair<int64_t, size_t>> requests;
   for (const int64_t index : indices) {
     ENGINE_CHECK(index >= 0 && index < frame_count(), escaped(path_), ": frame ", index, " asked for, but there are ",
@@ -134,12 +102,12 @@ void FrameFolder::read(std::span<const int64_t> indices, FrameSize size, const F
       std::memcpy(target, rgb.data() + requests[i - 1].second * size.bytes(), size.bytes());
       continue;
     }
-    const av::Owned<AVFrame> frame =
-        decode_image(path_ + "/" + files_[static_cast<size_t>(index)], options_.max_pixels);
+    const std::string file = path_ + "/" + files_[static_cast<size_t>(index)];
+    reader.decode(read_bytes(file), file);
     if (view)
-      converter.convert(*frame, {}, *view, options_.untagged, target);
+      reader.write(*view, target);
     else
-      converter.convert(*frame, {}, size, target);
+      reader.write(size, target);
   }
 }
 

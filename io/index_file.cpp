@@ -21,7 +21,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr char kMagic[8] = {'E', 'N', 'G', 'V', 'I', 'D', 'X', '\n'};
-constexpr uint32_t kVersion = 1;
+constexpr uint32_t kVersion = 2;
 constexpr size_t kHeaderChecked = sizeof(IndexHeader) - sizeof(uint32_t);
 
 template <class T>
@@ -137,15 +137,15 @@ IndexedFile VideoIndex::Impl::video(int64_t number, std::shared_ptr<const Impl> 
     found.track = std::move(*track);
     return found;
   }
-  uint32_t code = 0, size = 0;
-  constexpr size_t kHead = sizeof code + sizeof size;
+  uint32_t fault = 0, size = 0;
+  constexpr size_t kHead = sizeof fault + sizeof size;
   if (data.size() < kHead) damaged();
-  std::memcpy(&code, data.data(), sizeof code);
-  std::memcpy(&size, data.data() + sizeof code, sizeof size);
-  const bool valid = (code == exit_code::kData || code == exit_code::kNoInput) && size > 0 &&
-                     size <= data.size() - kHead && is_padding(data.substr(kHead + size));
+  std::memcpy(&fault, data.data(), sizeof fault);
+  std::memcpy(&size, data.data() + sizeof fault, sizeof size);
+  const bool valid = fault <= static_cast<uint32_t>(kLastSourceFault) && size > 0 && size <= data.size() - kHead &&
+                     is_padding(data.substr(kHead + size));
   if (!valid) damaged();
-  found.error_code = static_cast<int>(code);
+  found.fault = static_cast<SourceFault>(fault);
   found.error = data.substr(kHead, size);
   return found;
 }
@@ -230,15 +230,17 @@ std::optional<IndexedFile> find_indexed(const VideoIndex& index, const std::stri
 Descriptor IndexedFile::open(const std::string& path) const {
   Descriptor descriptor;
   if (!descriptor.open(retry([&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK); }))) {
-    const std::string why = errno == ENOENT ? "no such file" : concat("cannot be opened (", std::strerror(errno), ")");
-    throw Error(concat(escaped(path), ": ", why), exit_code::kNoInput);
+    const bool missing = errno == ENOENT;
+    const std::string why = missing ? "no such file" : concat("cannot be opened (", std::strerror(errno), ")");
+    throw SourceError(missing ? SourceFault::missing : SourceFault::unreadable, concat(escaped(path), ": ", why));
   }
   struct stat status;
   const bool same = ::fstat(descriptor.get(), &status) == 0 && S_ISREG(status.st_mode) &&
                     status.st_size == file_bytes && file_time_of(status) == file_time;
   if (!same)
-    throw Error(concat(escaped(path), ": changed since it was indexed; run engine_data index again"), exit_code::kData);
-  if (!error.empty()) throw Error(concat(escaped(path), ": ", error), error_code);
+    throw SourceError(SourceFault::changed,
+                      concat(escaped(path), ": changed since it was indexed; run engine_data index again"));
+  if (!error.empty()) throw SourceError(fault, concat(escaped(path), ": ", error));
   return descriptor;
 }
 

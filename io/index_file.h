@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "io/descriptor.h"
+#include "io/source_error.h"
 #include "io/track.h"
 #include "io/video_index.h"
 
@@ -29,7 +30,7 @@ struct IndexHeader {
 static_assert(sizeof(IndexHeader) == 64);
 
 struct IndexRecord {
-  static constexpr uint32_t kUnusable = 1;  // the entry is an exit code (u32) and a sentence without the path
+  static constexpr uint32_t kUnusable = 1;  // the entry is a SourceFault (u32) and a sentence without the path
   static constexpr uint32_t kAgain = 2;     // the reason may have gone by the next time
 
   uint64_t name_begin;
@@ -46,7 +47,7 @@ static_assert(sizeof(IndexRecord) == 64);
 // What an index knows of one file.
 struct IndexedFile {
   std::string error;  // why it cannot be used, without its path
-  int error_code = 0;
+  SourceFault fault = {};
   int64_t file_bytes = 0, file_time = 0;
   av::Track track;  // where there is no error
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "io/source_error.h"
 #include "io/stages.h"
 #include "io/text.h"
 
@@ -17,7 +18,7 @@ namespace {
 constexpr int64_t kNear = 32;  // packets that are cheaper to read over than to seek past
 
 [[noreturn]] void refuse_changed(const std::string& path) {
-  throw Error(concat(escaped(path), ": the file changed while it was read"), exit_code::kData);
+  throw SourceError(SourceFault::changed, concat(escaped(path), ": the file changed while it was read"));
 }
 
 }  // namespace
@@ -116,7 +117,8 @@ void DirectPackets::load() {
       return ::pread(file_.get(), buffer_.data() + done, buffer_.size() - done, begin_ + static_cast<int64_t>(done));
     });
     if (count < 0)
-      throw Error(concat(escaped(path_), ": cannot be read (", std::strerror(errno), ")"), exit_code::kNoInput);
+      throw SourceError(SourceFault::unreadable,
+                        concat(escaped(path_), ": cannot be read (", std::strerror(errno), ")"));
     if (count == 0) refuse_changed(path_);
     done += static_cast<size_t>(count);
   }

@@ -10,12 +10,14 @@
 #include "io/decoder.h"
 #include "io/descriptor.h"
 #include "io/h264.h"
+#include "io/source_error.h"
 #include "io/text.h"
 #include "io/unreferenced.h"
 
 extern "C" {
 #include <libavcodec/avcodec.h>
 #include <libavformat/avformat.h>
+#include <libavutil/dict.h>
 #include <libavutil/pixdesc.h>
 }
 
@@ -39,6 +41,16 @@ bool gives_frame(const AVPacket& packet, AVCodecID codec) {
   if (packet.size == 0 || packet.flags & AV_PKT_FLAG_DISCARD) return false;
   constexpr uint8_t kShowFrame = 0x10;  // RFC 6386, 9.1
   return codec != AV_CODEC_ID_VP8 || packet.data[0] & kShowFrame;
+}
+
+// Of MPEG-4 Part 2 (ISO/IEC 14496-2, 6.2.5, vop_coding_type): an intra picture and nothing else. In packed streams key
+// packets may also hold a picture that needs the one before, or stand for it and be empty.
+bool is_whole_intra_vop(std::span<const uint8_t> bytes) {
+  constexpr std::array<uint8_t, 4> kVopStart = {0, 0, 1, 0xb6};
+  constexpr size_t kLongestEmpty = 19;
+  const auto vop = std::ranges::search(bytes, kVopStart);
+  return bytes.size() > kLongestEmpty && vop.end() != bytes.end() && *vop.end() >> 6 == 0 &&
+         std::ranges::search(vop.end(), bytes.end(), kVopStart.begin(), kVopStart.end()).empty();
 }
 
 double plausible_fps(const AVStream& stream) {
@@ -100,12 +112,15 @@ class Scan {
   void describe();
   void read_packets(bool prove);
   bool order_by_time();
+  template <class F>
+  void decode(int reorder_depth, const F& take);
   void order_by_decoding();
+  void leave_out_unusable_start();
   void number_frames();
   void set_times(std::vector<int64_t> stamps);
   void look_for_leading_pictures();
-  [[noreturn]] void refuse(const std::string& why) const {
-    throw Error(concat(escaped(path_), ": ", why), exit_code::kData);
+  [[noreturn]] void refuse(SourceFault fault, const std::string& why) const {
+    throw SourceError(fault, concat(escaped(path_), ": ", why));
   }
 
   Demuxer& demuxer_;
@@ -146,7 +161,8 @@ void Scan::describe() {
   facts.video_delay = p.video_delay;
   const Orientation orientation = demuxer_.orientation();
   facts.flags = (orientation.transpose ? TrackFacts::kTranspose : 0u) | (orientation.flip_x ? TrackFacts::kFlipX : 0u) |
-                (orientation.flip_y ? TrackFacts::kFlipY : 0u);
+                (orientation.flip_y ? TrackFacts::kFlipY : 0u) |
+                (av_dict_get(stream.metadata, "alpha_mode", nullptr, 0) ? TrackFacts::kAlpha : 0u);
   const char* const format = av_get_pix_fmt_name(static_cast<AVPixelFormat>(p.format));
   parts_.container = demuxer_.container();
   parts_.codec = codec_name(p);
@@ -165,6 +181,7 @@ void Scan::read_packets(bool prove) {
   while (demuxer_.read(*packet)) {
     const std::span<const uint8_t> bytes(packet->data, static_cast<size_t>(packet->size));
     bool key = entries && packet->flags & AV_PKT_FLAG_KEY;
+    if (key && codec == AV_CODEC_ID_MPEG4) key = is_whole_intra_vop(bytes);
     if (key && codec == AV_CODEC_ID_H264) key = h264.is_entry(bytes, parts_.records.empty());
     unreferenced.add(bytes);
     const int64_t place = prove ? places.find(*packet) : -1;
@@ -177,9 +194,10 @@ void Scan::read_packets(bool prove) {
     parts_.pts.push_back(packet->pts);
     parts_.dts.push_back(packet->dts);
     if (std::ssize(parts_.records) > kMaxPackets)
-      refuse(concat("more than ", kMaxPackets, " packets; cut the video into parts"));
+      refuse(SourceFault::too_large, concat("more than ", kMaxPackets, " packets; cut the video into parts"));
   }
-  if (parts_.records.empty()) refuse("no pictures in this file; it is cut off or only a header");
+  if (parts_.records.empty())
+    refuse(SourceFault::cut_off, "no pictures: the file is cut off or only a header; get it again");
   if (prove) parts_.facts.flags |= TrackFacts::kDirect;
   const std::vector<bool> found = unreferenced.found();
   for (size_t i = 0; i < found.size(); ++i)
@@ -215,10 +233,11 @@ bool Scan::order_by_time() {
   return true;
 }
 
-// Takes the order of showing from a decoder that gets everything.
-void Scan::order_by_decoding() {
+// Decodes from the beginning; take(number of the packet) of every frame that comes, until that is false.
+template <class F>
+void Scan::decode(int reorder_depth, const F& take) {
   Demuxer demuxer(path_, options_, watch_);
-  Decoder decoder(path_, *demuxer.stream().codecpar, 0, options_.max_pixels);
+  Decoder decoder(path_, *demuxer.stream().codecpar, reorder_depth, options_.max_pixels);
   const Owned<AVPacket> packet = make_packet();
   const Owned<AVFrame> picture = make_frame();
   const int64_t count = std::ssize(parts_.records);
@@ -229,7 +248,7 @@ void Scan::order_by_decoding() {
     } else {
       const uint32_t bytes = parts_.records[static_cast<size_t>(number)].bytes;
       if (!demuxer.read(*packet) || static_cast<uint32_t>(packet->size) != bytes)
-        refuse("the file changed while it was read");
+        refuse(SourceFault::changed, "the file changed while it was read");
       packet->pts = number;
       packet->dts = AV_NOPTS_VALUE;
       if (packet->size > 0) decoder.send(*packet);
@@ -237,11 +256,19 @@ void Scan::order_by_decoding() {
     while (decoder.receive(*picture)) {
       const bool known = picture->pts >= 0 && picture->pts < count;
       if (!known || !parts_.records[static_cast<size_t>(picture->pts)].shown()) continue;
-      frames_.push_back(picture->pts);
+      if (!take(picture->pts)) return;
       watch_.restart();
     }
   }
-  if (frames_.empty()) refuse("not one frame can be decoded");
+}
+
+// Takes the order of showing from a decoder that gets everything.
+void Scan::order_by_decoding() {
+  decode(0, [&](int64_t number) {
+    frames_.push_back(number);
+    return true;
+  });
+  if (frames_.empty()) refuse(SourceFault::damaged, "not one frame can be decoded");
   // Whatever the stamps are wrong about: sorted, they are the best guess. Decoding times are those of showing in
   // another order, up to a shift.
   number_frames();
@@ -253,6 +280,27 @@ void Scan::order_by_decoding() {
     set_times(std::move(stamps));
     return;
   }
+}
+
+// In a stream that was cut out of a longer one, pictures that are shown before the first key picture may refer to what
+// is not there. Those that a decoder does not give before the first that it does are no frames.
+void Scan::leave_out_unusable_start() {
+  const auto key = std::ranges::find_if(parts_.records, &PacketRecord::key);
+  if (key == parts_.records.end() || !key->shown() || key->rank == 0) return;
+  std::vector<bool> comes(key->rank);
+  decode(parts_.facts.reorder_depth, [&](int64_t number) {
+    const uint32_t rank = parts_.records[static_cast<size_t>(number)].rank;
+    if (rank < comes.size()) comes[rank] = true;
+    return rank < comes.size();
+  });
+  const auto unusable = static_cast<size_t>(std::ranges::find(comes, true) - comes.begin());
+  if (unusable == 0) return;
+  const auto first_stamp = [&] { return parts_.pts[static_cast<size_t>(frames_[0])]; };
+  const int64_t start = first_stamp();
+  for (size_t rank = 0; rank < unusable; ++rank)
+    parts_.records[static_cast<size_t>(frames_[rank])].marks &= ~PacketRecord::kShown;
+  order_by_time();
+  parts_.facts.unusable_ticks = first_stamp() - start;
 }
 
 void Scan::number_frames() {
@@ -279,9 +327,13 @@ void Scan::set_times(std::vector<int64_t> stamps) {
   constexpr double kRounding = 0.002;  // seconds; of a clock of milliseconds
   const double allowed =
       1.5 * static_cast<double>(shortest) + kRounding * facts.time_base_den / std::max(facts.time_base_num, 1);
-  if (stamps.size() > 2 && static_cast<double>(longest) > allowed) facts.flags |= TrackFacts::kVariableRate;
+  if (stamps.size() > 2 && static_cast<double>(longest) > allowed)
+    facts.flags |= TrackFacts::kVariableRate;
+  else
+    facts.flags &= ~TrackFacts::kVariableRate;
   facts.tick_step = stamps.size() < 2 ? 1 : shortest == longest ? shortest : 0;
-  if (facts.tick_step == 0) parts_.ticks = std::move(stamps);
+  if (facts.tick_step != 0) stamps.clear();
+  parts_.ticks = std::move(stamps);
 }
 
 void Scan::look_for_leading_pictures() {
@@ -295,7 +347,10 @@ void Scan::look_for_leading_pictures() {
 
 Track Scan::run(bool prove) {
   read_packets(prove);
-  if (!order_by_time()) order_by_decoding();
+  if (order_by_time())
+    leave_out_unusable_start();
+  else
+    order_by_decoding();
   look_for_leading_pictures();
   if (parts_.facts.flags & TrackFacts::kDirect) {
     parts_.pts.clear();
@@ -310,15 +365,10 @@ Track scan_track(Demuxer& demuxer, const std::string& path, const SourceOptions&
   return Scan(demuxer, path, options, watch).run(prove);
 }
 
-Track scan_file(const std::string& path, const SourceOptions& options, bool& slow) {
+Track scan_file(const std::string& path, const SourceOptions& options) {
   Watch watch(options.timeout_seconds, options.stop);
-  try {
-    Demuxer demuxer(path, options, watch);
-    return scan_track(demuxer, path, options, watch, true);
-  } catch (const Error&) {
-    slow = watch.ended();
-    throw;
-  }
+  Demuxer demuxer(path, options, watch);
+  return scan_track(demuxer, path, options, watch, true);
 }
 
 std::array<uint32_t, 2> library_versions() { return {avformat_version(), avcodec_version()}; }

@@ -11,13 +11,14 @@
 namespace engine::av {
 
 // Reads all packets of `demuxer`, which was just opened, without decoding; only where time stamps do not order the
-// frames everything is decoded once, from a demuxer of its own. `prove`: also compares every packet with the bytes at
+// frames everything is decoded once, from a demuxer of its own, and where the stream starts without a key picture its
+// start. `prove`: also compares every packet with the bytes at
 // its place in the file, without which no track is direct. Throws kData when there is no packet or no frame at all, or
 // over kMaxPackets.
 Track scan_track(Demuxer& demuxer, const std::string& path, const SourceOptions& options, Watch& watch, bool prove);
 
-// The same of a file that is opened for it, with proof. `slow`: whether what was thrown is for lack of time.
-Track scan_file(const std::string& path, const SourceOptions& options, bool& slow);
+// The same of a file that is opened for it, with proof.
+Track scan_file(const std::string& path, const SourceOptions& options);
 
 // Of FFmpeg's libraries; what a scan finds depends on them.
 std::array<uint32_t, 2> library_versions();

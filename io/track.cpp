@@ -37,10 +37,10 @@ struct Taker {
 
 bool plausible(const TrackFacts& facts) {
   return facts.packets >= 1 && facts.packets <= kMaxPackets && facts.frames >= 1 && facts.frames <= 4 * kMaxPackets &&
-         facts.tick_step >= 0 && facts.tick_step <= INT64_MAX / facts.frames && std::isfinite(facts.nominal_fps) &&
-         facts.nominal_fps > 0 && facts.time_base_den > 0 && facts.time_base_num >= 0 && facts.width > 0 &&
-         facts.height > 0 && facts.reorder_depth >= 0 && facts.reorder_depth <= 16 && facts.video_delay >= 0 &&
-         facts.video_delay <= 16;
+         facts.unusable_ticks >= 0 && facts.tick_step >= 0 && facts.tick_step <= INT64_MAX / facts.frames &&
+         std::isfinite(facts.nominal_fps) && facts.nominal_fps > 0 && facts.time_base_den > 0 &&
+         facts.time_base_num >= 0 && facts.width > 0 && facts.height > 0 && facts.reorder_depth >= 0 &&
+         facts.reorder_depth <= 16 && facts.video_delay >= 0 && facts.video_delay <= 16;
 }
 
 bool plausible(const PacketRecord& record, const TrackFacts& facts, int64_t file_bytes) {
@@ -103,7 +103,7 @@ Orientation Track::orientation() const {
 double Track::time_of(int64_t frame) const {
   if (!(facts_->flags & TrackFacts::kStamped)) return static_cast<double>(frame) / facts_->nominal_fps;
   const int64_t ticks = ticks_.empty() ? frame * facts_->tick_step : ticks_[static_cast<size_t>(frame)];
-  return static_cast<double>(ticks) * (facts_->time_base_num / static_cast<double>(facts_->time_base_den));
+  return seconds(ticks);
 }
 
 double Track::fps() const {
@@ -125,6 +125,8 @@ VideoInfo Track::info() const {
   info.pixel_format = format_;
   info.stated_frames = facts_->stated_frames;
   info.variable_rate = facts_->flags & TrackFacts::kVariableRate;
+  info.alpha = facts_->flags & TrackFacts::kAlpha;
+  info.unusable_start = seconds(facts_->unusable_ticks);
   if (facts_->aspect_num > 0 && facts_->aspect_den > 0)
     info.pixel_aspect = static_cast<double>(facts_->aspect_num) / facts_->aspect_den;
   info.packets = packets();

@@ -57,10 +57,12 @@ struct TrackFacts {
   static constexpr uint32_t kVariableRate = 8;
   static constexpr uint32_t kOpenGop = 16;  // pictures after a key packet are shown before it
   static constexpr uint32_t kTranspose = 32, kFlipX = 64, kFlipY = 128;  // Orientation
+  static constexpr uint32_t kAlpha = 256;  // the container says that there is transparency beside the pictures
 
   int64_t frames = 0;
-  int64_t stated_frames = 0;  // what the header promises; 0 where it does not
-  int64_t tick_step = 1;      // frame i is shown i * tick_step ticks after the first; 0: the table of ticks tells
+  int64_t stated_frames = 0;   // what the header promises; 0 where it does not
+  int64_t tick_step = 1;       // frame i is shown i * tick_step ticks after the first; 0: the table of ticks tells
+  int64_t unusable_ticks = 0;  // at the start, of pictures that cannot be decoded and are no frames
   int64_t bit_rate = 0;
   double nominal_fps = 0;
   uint32_t packets = 0;
@@ -74,7 +76,7 @@ struct TrackFacts {
   int32_t color_range = 0, color_primaries = 0, color_trc = 0, color_space = 0, chroma_location = 0, video_delay = 0;
   uint32_t container_bytes = 0, codec_bytes = 0, format_bytes = 0, extradata_bytes = 0;
 };
-static_assert(sizeof(TrackFacts) == 40 + 28 * 4 && sizeof(TrackFacts) % 8 == 0);
+static_assert(sizeof(TrackFacts) == 48 + 28 * 4 && sizeof(TrackFacts) % 8 == 0);
 
 // What a Track is made from.
 struct TrackParts {
@@ -109,6 +111,9 @@ class Track {
   // Empty where the file need not be demuxed; INT64_MIN where a packet has none.
   std::span<const int64_t> pts() const { return pts_; }
   std::span<const int64_t> dts() const { return dts_; }
+  double seconds(int64_t ticks) const {
+    return static_cast<double>(ticks) * (facts_->time_base_num / static_cast<double>(facts_->time_base_den));
+  }
   double time_of(int64_t frame) const;  // seconds from the first
   double fps() const;                   // mean
   VideoInfo info() const;

@@ -1,6 +1,7 @@
 #include "io/video.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <optional>
 
@@ -77,6 +78,7 @@ struct VideoReader::Impl {
   std::unique_ptr<av::Decoder> pass;
   bool draining = false;
   int64_t given = 0;
+  std::vector<int64_t> refused;  // packets
 };
 
 VideoReader::Impl::Impl(const std::string& file, const SourceOptions& limits)
@@ -93,10 +95,7 @@ VideoReader::Impl::Impl(const std::string& file, IndexedFile known, const Source
   av::prepare_library();
   track = std::move(known.track);
   const av::TrackFacts& facts = track.facts();
-  if (int64_t{facts.width} * facts.height > options.max_pixels)
-    throw Error(concat(escaped(path), ": ", facts.width, "x", facts.height, " exceeds the limit of ",
-                       options.max_pixels, " pixels a picture"),
-                exit_code::kData);
+  av::check_pixels(path, facts.width, facts.height, options);
   watch.check(path);
   if (track.direct())
     source = std::make_unique<av::DirectPackets>(path, track, std::move(descriptor));
@@ -126,6 +125,7 @@ bool VideoReader::Impl::next_picture() {
     pass = std::make_unique<av::Decoder>(make_decoder());
     draining = false;
     given = 0;
+    refused.clear();
   }
   for (;;) {
     while (pass->receive(*picture)) {
@@ -136,13 +136,15 @@ bool VideoReader::Impl::next_picture() {
       return true;
     }
     if (draining) break;
-    if (step(*pass) == Step::end) {
+    const Step made = step(*pass);
+    if (made == Step::damaged) refused.push_back(packet->pts);
+    if (made == Step::end) {
       pass->drain();
       draining = true;
     }
   }
   end_pass();
-  if (given == 0) throw Error(concat(escaped(path), ": not one frame can be decoded"), exit_code::kData);
+  if (given == 0) throw SourceError(SourceFault::damaged, concat(escaped(path), ": not one frame can be decoded"));
   return false;
 }
 
@@ -226,9 +228,9 @@ void VideoReader::Impl::read_group(std::span<Request> group, FrameSize size, std
   }
   int64_t first = INT64_MAX;
   for (const Request& request : group) first = std::min(first, track.packet(request.packet).frame());
-  throw Error(concat(escaped(path), ": frame ", first, " of ", track.frames(),
-                     " cannot be decoded; the file is damaged or cut off there"),
-              exit_code::kData);
+  throw SourceError(SourceFault::damaged, concat(escaped(path), ": frame ", first, " of ", track.frames(), " (at ",
+                                                 std::round(track.time_of(first) * 100) / 100,
+                                                 " s) cannot be decoded; the file is damaged or cut off there"));
 }
 
 bool video_available() { return true; }
@@ -246,6 +248,15 @@ VideoReader::VideoReader(const std::string& path, const VideoIndex& index, const
   impl_ = known ? std::make_unique<Impl>(path, std::move(*known), options) : std::make_unique<Impl>(path, options);
 }
 VideoReader::~VideoReader() = default;
+
+std::vector<int64_t> VideoReader::refused() const {
+  std::vector<int64_t> frames;
+  for (const int64_t number : impl_->refused) {
+    const uint32_t rank = impl_->track.packet(number).rank;
+    frames.push_back(std::min(rank == av::kNoRank ? number : int64_t{rank}, frame_count() - 1));
+  }
+  return frames;
+}
 
 const VideoInfo& VideoReader::info() const { return impl_->info; }
 int64_t VideoReader::frame_count() const { return impl_->track.frames(); }

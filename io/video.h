@@ -32,6 +32,12 @@ struct VideoInfo {
   int64_t gop_max = 0;         // packets from one that decoding may start at to the next
   double gop_mean = 0;
   int64_t stated_frames = 0;  // what the header promises; 0 where it does not
+  // Seconds at the start whose frames cannot be decoded, because the stream starts behind the key picture that they
+  // need; they do not count as frames.
+  double unusable_start = 0;
+  bool alpha = false;        // has transparency, which is ignored
+  bool converted = false;    // pictures become RGB by swscale before they are seen, which takes longer
+  bool varied_size = false;  // pictures of other sizes than the header's came; they are scaled as the others are
 };
 
 struct Frame {
@@ -76,6 +82,9 @@ class VideoReader final : public FrameSource {
   // one; the call after that starts over. Damage may leave out numbers. Throws kData when the whole file gives none.
   // read_frames() in between makes the next call start over, too.
   bool next(Frame& frame, FrameSize size = {});
+  // About where the decoder refused packets in the pass of next() that is under way or ended last: a number of a frame
+  // for each of them.
+  std::vector<int64_t> refused() const;
 
  private:
   struct Impl;

@@ -41,20 +41,19 @@ std::unique_ptr<Scanned> scan(const std::string& path, const SourceOptions& opti
   auto found = std::make_unique<Scanned>();
   IndexRecord& record = found->record;
   stat_file(path, record);
-  bool slow = false;
   try {
-    found->track = av::scan_file(path, options, slow);
-  } catch (const Error& error) {
-    if (error.code() != exit_code::kData && error.code() != exit_code::kNoInput) throw;
+    found->track = av::scan_file(path, options);
+  } catch (const SourceError& error) {
     std::string why = error.what();
     const std::string start = concat(escaped(path), ": ");
     if (why.starts_with(start)) why.erase(0, start.size());
-    const uint32_t head[] = {static_cast<uint32_t>(error.code()), static_cast<uint32_t>(why.size())};
+    const uint32_t head[] = {static_cast<uint32_t>(error.fault()), static_cast<uint32_t>(why.size())};
     found->error.assign(reinterpret_cast<const char*>(head), sizeof head);
     found->error += why;
     found->error.resize((found->error.size() + 7) / 8 * 8);
     record.flags = IndexRecord::kUnusable;
-    if (slow || error.code() == exit_code::kNoInput) record.flags |= IndexRecord::kAgain;
+    if (error.fault() <= SourceFault::unreadable || error.fault() == SourceFault::slow)
+      record.flags |= IndexRecord::kAgain;
   }
   record.ends = file_ends(path, record.file_bytes);
   IndexRecord now{};

@@ -2,6 +2,8 @@
 
 #include <string_view>
 
+#include "io/decoder.h"
+
 extern "C" {
 #include <libavcodec/avcodec.h>
 #include <libavformat/avformat.h>
@@ -36,6 +38,8 @@ void describe_colour(int pixel_format, AVColorSpace matrix, AVColorRange range, 
   const std::string_view name = format ? format->name : "";
   const bool rgb = format && (format->flags & (AV_PIX_FMT_FLAG_RGB | AV_PIX_FMT_FLAG_PAL));
   info.pixel_format = name;
+  info.alpha = info.alpha || (format && (format->flags & AV_PIX_FMT_FLAG_ALPHA));
+  info.converted = format && !is_seen_directly(pixel_format);
   info.matrix = rgb ? "rgb" : matrix_named(matrix);
   if (rgb || name.starts_with("yuvj") || range == AVCOL_RANGE_JPEG)
     info.range = "full";
@@ -58,6 +62,9 @@ void describe(const AVFrame& picture, VideoInfo& info) {
   const bool interlaced = picture.interlaced_frame != 0;
 #endif
   info.interlaced = info.interlaced || interlaced;
+  const bool turned = info.rotation % 180 != 0;
+  const FrameSize shown = turned ? FrameSize{picture.height, picture.width} : FrameSize{picture.width, picture.height};
+  info.varied_size = info.varied_size || shown != info.size;
   if (picture.sample_aspect_ratio.num > 0 && info.pixel_aspect == 1)
     info.pixel_aspect = av_q2d(picture.sample_aspect_ratio);
 }

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Sets up, builds and tests; prints the minutes of every part at the end and stops at the first part that fails.
 #   ./scripts/test.sh          the release build and its suite
-#   ./scripts/test.sh --full   also layering, formatting, the installed package, the sanitizer builds and, where there is
-#                              a CUDA toolkit, the CUDA kernels on the CPU
+#   ./scripts/test.sh --full   also layering, formatting, the installed package, a build without FFmpeg, the sanitizer
+#                              builds and, where there is a CUDA toolkit, the CUDA kernels on the CPU
 #   ./scripts/test.sh --release  all that, and the CUDA kernels compiled for every GPU that a release is for
 # No GPU and no CUDA toolkit is needed.
 set -euo pipefail
@@ -11,6 +11,8 @@ cd "$(dirname "$0")/.."
 # The suites that the thread sanitizer runs: tests/test_NAME.cpp with threads of their own or signals. OpenMP gets one
 # thread there, because its library is not instrumented and its every barrier would be reported as a race.
 threaded=(checkpoint engine_data job_queue loader loader_load signals train_program)
+# Those that a build without FFmpeg runs: what reads and makes clips there.
+without_ffmpeg=(data_export data_tools decoded_clip heads list_dataset png trainer)
 # Those of the CUDA kernels, and of what calls them, that run on the CPU.
 kernel_suites=()
 for file in tests/test_*_cuda.cpp; do
@@ -37,11 +39,11 @@ export OMP_WAIT_POLICY=PASSIVE
 
 table='' passed=0 failed=0 skipped=0
 row() { # part, minutes, result
-  table+=$(printf '%-14s %7s  %s' "$1" "$2" "$3")$'\n'
+  table+=$(printf '%-16s %7s  %s' "$1" "$2" "$3")$'\n'
 }
 
 print_table() {
-  printf '\n%-14s %7s  %s\n%s\n' part minutes result "$table"
+  printf '\n%-16s %7s  %s\n%s\n' part minutes result "$table"
   echo "$passed passed, $failed failed, $skipped skipped"
 }
 
@@ -107,6 +109,13 @@ kernel_suite() {
   done
 }
 
+# Without FFmpeg, where decoded clips and folders of PNG images still train.
+build_without_ffmpeg() {
+  cmake -S . -B build/novideo -G Ninja -DCMAKE_BUILD_TYPE=Release -DENGINE_WERROR=ON -DENGINE_VIDEO=OFF -DENGINE_BENCH=OFF \
+    -DENGINE_SUITES="$(IFS=';'; echo "${without_ffmpeg[*]}")" "${launcher[@]}"
+  cmake --build build/novideo -j "$jobs"
+}
+
 build_all_gpus() {
   cmake -S . -B build/all-gpus -G Ninja -DCMAKE_BUILD_TYPE=Release -DENGINE_WERROR=ON -DENGINE_CUDA=ON -DENGINE_TESTS=OFF \
     -DCMAKE_CUDA_ARCHITECTURES='80-real;90a-real;100-real;120' "${launcher[@]}"
@@ -130,6 +139,8 @@ part 'build release' build release
 part 'test release' suite release
 if $full; then
   part install ./scripts/check_install.sh build/release
+  part 'build no FFmpeg' build_without_ffmpeg
+  part 'test no FFmpeg' suite novideo -R "^($(alternatives "${without_ffmpeg[@]}"))$"
   part 'build asan' build asan
   part 'test asan' suite asan
   part 'build tsan' build tsan "${threaded[@]}" ops_cuda

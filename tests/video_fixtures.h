@@ -22,7 +22,8 @@ namespace fs = std::filesystem;
 inline bool have_ffmpeg() {
   static const bool found = std::system("ffmpeg -version >/dev/null 2>&1") == 0;
   if (!found) MESSAGE("skipped: there is no ffmpeg program");
-  return found;
+  if (!video_available()) MESSAGE("skipped: this build has no FFmpeg");
+  return found && video_available();
 }
 
 inline void write_file(const std::string& path, const std::string& content) {

@@ -4,7 +4,6 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <cmath>
 #include <filesystem>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -15,6 +14,7 @@
 #include "train/data_leaks.h"
 #include "train/data_speed.h"
 #include "train/data_split.h"
+#include "train/data_summary.h"
 #include "train/output.h"
 
 namespace engine {
@@ -33,24 +33,43 @@ constexpr double kWorthWhile = 1.3;  // times faster
 // ---- problems ----
 
 Problem unreadable(const ClipFacts& facts, const Sample& sample, std::string where) {
-  Problem problem{"corrupt", std::move(where), facts.error, "get it again, or leave it out"};
+  constexpr const char* kAgain = "get it again, or leave it out";
   std::error_code ignored;
-  if (!fs::exists(sample.path, ignored)) {
-    problem.kind = "missing";
-    problem.advice = "put it there, or take its line out of the list";
-  } else if (facts.code == exit_code::kNoInput) {
-    problem.kind = "unreadable";
-    problem.advice = "look at its permissions and what it is";
-  } else if (facts.bytes == 0 && facts.error.find("empty file") != std::string::npos) {
-    problem.kind = "empty";
-  } else if (facts.error.find("no video stream") != std::string::npos) {
-    problem.kind = "audio only";
-    problem.advice = "leave it out";
-  } else if (facts.error.find("cut off") != std::string::npos) {
-    problem.kind = "cut off";
-    problem.why = facts.error.substr(0, facts.error.find("; copy"));
-  }
-  return problem;
+  const SourceFault otherwise = !fs::exists(sample.path, ignored)    ? SourceFault::missing
+                                : facts.code == exit_code::kNoInput  ? SourceFault::unreadable
+                                : facts.code == exit_code::kNoDevice ? SourceFault::unsupported
+                                : facts.is_file && facts.bytes == 0  ? SourceFault::empty
+                                                                     : SourceFault::damaged;
+  const auto [kind, advice] = [&]() -> std::pair<const char*, const char*> {
+    switch (facts.fault.value_or(otherwise)) {
+      case SourceFault::missing:
+        return {"missing", "put it there, or take its line out of the list"};
+      case SourceFault::unreadable:
+        return {"unreadable", "look at its permissions and what it is"};
+      case SourceFault::empty:
+        return {"empty", kAgain};
+      case SourceFault::not_a_video:
+        return {"no video", kAgain};
+      case SourceFault::no_pictures:
+        return {"audio only", "leave it out"};
+      case SourceFault::cut_off:
+        return {"cut off", "or leave it out"};
+      case SourceFault::encrypted:
+        return {"encrypted", "get it without, or leave it out"};
+      case SourceFault::too_large:
+        return {"too large", "or leave it out"};
+      case SourceFault::unsupported:
+        return {"unsupported", "or leave it out"};
+      case SourceFault::changed:
+        return {"changed", "look again when nobody writes to it"};
+      case SourceFault::slow:
+        return {"slow", "copy it to a faster place"};
+      case SourceFault::damaged:
+        break;
+    }
+    return {"corrupt", kAgain};
+  }();
+  return {kind, std::move(where), facts.error, advice};
 }
 
 void add_clip_problems(const ClipFacts& facts, const Clip& clip, int frames, bool deep,
@@ -62,10 +81,16 @@ void add_clip_problems(const ClipFacts& facts, const Clip& clip, int frames, boo
   }
   if (!facts.cut_off.empty())
     problems.push_back({"cut off", where, facts.cut_off, "get it again; what is there can be used"});
-  if (facts.damaged > 0 || (facts.lost > 0 && facts.cut_off.empty()))
+  if (facts.info.unusable_start > 0)
+    problems.push_back(
+        {"late start", where,
+         fmt::format("starts without a key frame: the first {:.2f} s cannot be decoded", facts.info.unusable_start),
+         "they are left out", false});
+  if (!facts.damaged_at.empty())
     problems.push_back({"damaged", where,
-                        deep ? fmt::format("{} of {} pictures decode with errors, {} not at all", facts.damaged,
-                                           facts.info.packets, facts.lost)
+                        deep ? fmt::format("around {}: {} of {} pictures decode with errors, {} not at all; {} refused",
+                                           facts.damaged_at, facts.damaged, facts.info.packets, facts.lost,
+                                           counted(static_cast<size_t>(facts.refused), "packet"))
                              : "the first picture decodes with errors (--deep looks at all)",
                         "get it again, or leave it out"});
   if (facts.frames < frames)
@@ -93,83 +118,14 @@ Problem repeated(const Repeat& repeat) {
           repeat.kind == Repeat::Kind::path};
 }
 
-// ---- what is there ----
-
-using Counts = std::map<std::string, size_t>;
-
-// "h264 (100), vp9 (3)", the most frequent first.
-std::string text_of(const Counts& counts, size_t most = 6) {
-  std::vector<std::pair<std::string, size_t>> sorted(counts.begin(), counts.end());
-  std::ranges::stable_sort(sorted, std::greater{}, [](const auto& each) { return each.second; });
-  std::string text;
-  for (size_t i = 0; i < std::min(most, sorted.size()); ++i)
-    text += fmt::format("{}{} ({})", i > 0 ? ", " : "", sorted[i].first, sorted[i].second);
-  return sorted.size() > most ? text + fmt::format(", {} more", sorted.size() - most) : text;
-}
-
-struct Summary {
-  size_t clips = 0, videos = 0;
-  std::map<std::string, Counts> counts;  // of "size", "fps", ...
-  std::map<std::string, size_t> oddities;
-  std::vector<double> frames, seconds, keys;
-};
-
-std::string gop_class(const VideoInfo& info) {
-  for (const int64_t limit : {1, 12, 30, 60, 120, 250})
-    if (info.gop_max <= limit) return limit == 1 ? "all" : fmt::format("every {} or less", limit);
-  return "over 250 apart";
-}
-
-Summary summarize(const std::vector<ClipFacts>& facts) {
-  Summary summary;
-  for (const ClipFacts& each : facts) {
-    if (!each.error.empty()) continue;
-    ++summary.clips;
-    summary.frames.push_back(static_cast<double>(each.frames));
-    ++summary.counts["size"][fmt::format("{}x{}", each.size.width, each.size.height)];
-    if (!each.is_video) continue;
-    const VideoInfo& info = each.info;
-    ++summary.videos;
-    summary.seconds.push_back(each.seconds);
-    summary.keys.push_back(static_cast<double>(info.gop_max));
-    ++summary.counts["fps"][fmt::format("{:.4g}", info.fps)];
-    ++summary.counts["codec"][info.codec];
-    ++summary.counts["pixels"][info.pixel_format];
-    ++summary.counts["colour"][info.matrix + " " + info.range];
-    ++summary.counts["key frames"][gop_class(info)];
-    const auto note = [&](const char* what, bool holds) {
-      if (holds) ++summary.oddities[what];
-    };
-    note("rotated or mirrored by metadata (shown upright)", info.rotation != 0 || info.mirrored);
-    note("of variable frame rate (frames are taken by number)", info.variable_rate);
-    note("interlaced (used as they are)", info.interlaced);
-    note("with pixels that are not square (taken as square)", std::abs(info.pixel_aspect - 1) > 0.005);
-    note("without usable time stamps (slow to open)", !info.stamped);
-  }
-  return summary;
-}
-
-// "3 to 513, median 61"
-std::string range_of(std::vector<double> values, const char* format) {
-  std::ranges::sort(values);
-  const auto text = [&](double value) { return fmt::format(fmt::runtime(format), value); };
-  return fmt::format("{} to {}, median {}", text(values.front()), text(values.back()), text(values[values.size() / 2]));
-}
-
 // ---- the report ----
 
 std::string report(const Summary& summary, const Speed& speed, const DataCheckOptions& options) {
-  std::string text;
-  const auto row = [&](const std::string& title, const std::string& value) {
-    text += fmt::format("{:<11} {}\n", title, value);
-  };
-  for (const auto& [title, counts] : summary.counts) row(title, text_of(counts));
-  if (!summary.frames.empty()) row("frames", range_of(summary.frames, "{:.0f}"));
-  if (!summary.seconds.empty()) row("seconds", range_of(summary.seconds, "{:.2f}"));
-  for (const auto& [what, count] : summary.oddities) row("note", fmt::format("{} {}", counted(count, "video"), what));
+  std::string text = to_text(summary);
   if (speed.clips == 0) return text;
   const unsigned cores = std::max(1u, std::thread::hardware_concurrency());
-  row("speed", fmt::format("{:.0f} clips/s on one core, about {:.0f} on the {} here ({} frames of {}x{} over the whole "
+  text += summary_row(
+      "speed", fmt::format("{:.0f} clips/s on one core, about {:.0f} on the {} here ({} frames of {}x{} over the whole "
                            "video, measured on {})",
                            speed.per_second, speed.per_second * cores, cores, options.frames, options.size,
                            options.size, counted(speed.clips, "clip")));
@@ -178,25 +134,28 @@ std::string report(const Summary& summary, const Speed& speed, const DataCheckOp
   const std::string measured = fmt::format("{:.1f} times the speed and {:.1f} times the space, measured on {}", factor,
                                            space, counted(count, "clip"));
   if (factor < kWorthWhile) {
-    row("note", fmt::format("key frames every {} would not help: {}", kUsefulGop, measured));
+    text += summary_row("note", fmt::format("key frames every {} would not help: {}", kUsefulGop, measured));
     return text;
   }
-  row("faster", fmt::format("with key frames every {}: {}", kUsefulGop, measured));
-  row("", fmt::format("ffmpeg -i IN -c:v libx264 -g {} -crf 18 -pix_fmt yuv420p -an OUT.mp4", kUsefulGop));
+  text += summary_row("faster", fmt::format("with key frames every {}: {}", kUsefulGop, measured));
+  text +=
+      summary_row("", fmt::format("ffmpeg -i IN -c:v libx264 -g {} -crf 18 -pix_fmt yuv420p -an OUT.mp4", kUsefulGop));
   return text;
 }
 
 ordered_json to_json(const Splits& splits, const std::vector<Problem>& problems, const Summary& summary,
                      const Speed& speed, size_t clips) {
-  ordered_json found = ordered_json::array();
+  ordered_json found = ordered_json::array(), oddities = ordered_json::object(), first = ordered_json::object();
   for (const Problem& each : problems)
     found.push_back({{"kind", each.kind},
                      {"where", each.where},
                      {"why", each.why},
                      {"advice", each.advice},
                      {"serious", each.serious}});
-  ordered_json object = {{"how", splits.how}, {"clips", clips},           {"readable", summary.clips},
-                         {"problems", found}, {"counts", summary.counts}, {"oddities", summary.oddities}};
+  for (const auto& [what, note] : summary.notes) oddities[what] = note.videos, first[what] = note.first;
+  ordered_json object = {{"how", splits.how},      {"clips", clips},           {"readable", summary.clips},
+                         {"problems", found},      {"counts", summary.counts}, {"oddities", oddities},
+                         {"first_oddities", first}};
   if (speed.clips > 0) {
     object["clips_per_second"] = speed.per_second;
     if (speed.dense) object["dense_key_frames"] = {{"factor", speed.dense->factor}, {"space", speed.dense->space}};
@@ -258,7 +217,7 @@ int check_data(const DataCheckOptions& options) {
   for_each(clips.size(), options.data.threads, "clips",
            [&](size_t i) { facts[i] = inspect(*clips[i].sample, options.deep); });
   const std::vector<Problem> problems = find_problems(splits, left_out, facts, options.frames, options.deep);
-  const Summary summary = summarize(facts);
+  const Summary summary = summarize(clips, facts);
   const Speed speed =
       measure_speed(clips, facts, {.frames = options.frames, .height = options.size, .width = options.size});
   const auto serious = static_cast<size_t>(std::ranges::count(problems, true, &Problem::serious));
@@ -269,7 +228,7 @@ int check_data(const DataCheckOptions& options) {
               "\n");
     return code;
   }
-  Counts kinds;
+  Summary::Counts kinds;
   std::string text;
   for (const Problem& each : problems) {
     ++kinds[each.kind];
@@ -280,7 +239,7 @@ int check_data(const DataCheckOptions& options) {
   text +=
       fmt::format("{:<11} {} ({} train, {} val, {} test), {} can be read\n", "clips", clips.size(),
                   splits.train.samples.size(), splits.val.samples.size(), splits.test.samples.size(), summary.clips);
-  text += fmt::format("{:<11} {}\n", "problems", problems.empty() ? "none" : text_of(kinds, kinds.size()));
+  text += fmt::format("{:<11} {}\n", "problems", problems.empty() ? "none" : to_text(kinds, kinds.size()));
   print_out(text + report(summary, speed, options));
   return code;
 }

@@ -16,8 +16,9 @@ struct DataCheckOptions {
 };
 
 struct Problem {
-  std::string kind;   // "missing", "empty", "corrupt", "cut off", "damaged", "audio only", "short", "unlabelled",
-                      // "duplicate", "leak", "broken list"
+  std::string kind;   // "missing", "unreadable", "empty", "no video", "audio only", "cut off", "damaged", "corrupt",
+                      // "encrypted", "too large", "unsupported", "changed", "slow", "late start", "short",
+                      // "unlabelled", "duplicate", "leak", "broken list"
   std::string where;  // the clip, with its list and line
   std::string why, advice;
   bool serious = true;  // makes the data unusable as they are

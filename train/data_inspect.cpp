@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
+#include <span>
 
 #include "engine/tensor.h"
 #include "io/decoded_clip.h"
@@ -64,30 +66,77 @@ std::string missing_end(const std::string& path, int64_t bytes, const VideoInfo&
   return stated > bytes ? fmt::format("only {} of {} bytes are there", bytes, stated) : "";
 }
 
-void decode(VideoReader& reader, bool deep, ClipFacts& facts) {
+// "2.0 s, 3.1 to 4.0 s": when the frames with these numbers (sorted) are shown, what lies close together as one.
+std::string when(const std::vector<int64_t>& frames, const std::vector<double>& times) {
+  constexpr double kClose = 0.5;  // seconds
+  constexpr size_t kMost = 4;
+  std::vector<std::pair<double, double>> rows;
+  for (const int64_t frame : frames) {
+    const double time = times[static_cast<size_t>(frame)];
+    if (rows.empty() || time - rows.back().second > kClose) rows.emplace_back(time, time);
+    rows.back().second = time;
+  }
+  std::string text;
+  for (const auto& [first, last] : std::span(rows).first(std::min(rows.size(), kMost))) {
+    text += fmt::format("{}{:.1f}", text.empty() ? "" : ", ", first);
+    text += last - first < 0.1 ? " s" : fmt::format(" to {:.1f} s", last);
+  }
+  return rows.size() > kMost ? text + fmt::format(", {} more", rows.size() - kMost) : text;
+}
+
+// Gives the numbers of the frames that are not what was encoded, sorted.
+std::vector<int64_t> decode(VideoReader& reader, bool deep, ClipFacts& facts) {
   constexpr FrameSize kThumbnail{16, 16};
+  std::vector<int64_t> bad;
+  std::vector<bool> came(static_cast<size_t>(reader.frame_count()));
   int64_t decoded = 0;
   for (Frame frame; reader.next(frame, kThumbnail);) {
+    const int64_t index = std::max<int64_t>(frame.index, 0);
     ++decoded;
-    facts.damaged += frame.damaged;
+    came[static_cast<size_t>(index)] = true;
+    if (frame.damaged) bad.push_back(index);
     if (!deep) break;
   }
   facts.info = reader.info();
-  if (deep) facts.lost = std::max<int64_t>(reader.frame_count() - decoded, 0);
+  facts.damaged = std::ssize(bad);
+  if (deep) {
+    std::ranges::copy(reader.refused(), std::back_inserter(bad));
+    facts.refused = std::ssize(bad) - facts.damaged;
+    facts.lost = std::max<int64_t>(reader.frame_count() - decoded, 0);
+    for (size_t i = 0; i < came.size() && facts.lost > 0; ++i)
+      if (!came[i]) bad.push_back(static_cast<int64_t>(i));
+  }
+  std::ranges::sort(bad);
+  bad.erase(std::ranges::unique(bad).begin(), bad.end());
+  return bad;
+}
+
+void look_into_video(VideoReader& reader, const std::string& path, bool deep, ClipFacts& facts) {
+  const std::vector<double>& times = reader.times();
+  facts.seconds = times.back();
+  for (size_t i = 1; i < times.size(); ++i) {
+    const double rate = 1 / std::max(times[i] - times[i - 1], 1e-6);
+    facts.slowest = i == 1 ? rate : std::min(facts.slowest, rate);
+    facts.fastest = std::max(facts.fastest, rate);
+  }
+  std::vector<int64_t> bad = decode(reader, deep, facts);
+  const int64_t count = reader.frame_count();
+  facts.cut_off = missing_end(path, facts.bytes, reader.info(), count - std::ssize(bad));
+  if (!facts.cut_off.empty())
+    for (int64_t last = count - 1; !bad.empty() && bad.back() == last; --last) bad.pop_back();
+  facts.damaged_at = when(bad, times);
 }
 
 void look_into(const Sample& sample, bool deep, ClipFacts& facts) {
   std::error_code error;
   const bool folder = fs::is_directory(sample.path, error);
+  facts.is_file = !folder;
   if (!folder) facts.bytes = static_cast<int64_t>(fs::file_size(sample.path, error));
   facts.is_video = !folder && !is_decoded_clip_name(sample.path);
   std::unique_ptr<FrameSource> source;
   if (facts.is_video) {
     auto reader = std::make_unique<VideoReader>(sample.path);
-    facts.seconds = reader->times().back();
-    facts.info = reader->info();
-    facts.cut_off = missing_end(sample.path, facts.bytes, reader->info(), reader->frame_count());
-    decode(*reader, deep, facts);
+    look_into_video(*reader, sample.path, deep, facts);
     source = std::move(reader);
   } else {
     source = open_frames(sample.path);
@@ -110,6 +159,7 @@ ClipFacts inspect(const Sample& sample, bool deep) {
   } catch (const Error& error) {
     facts.error = error.what();
     facts.code = error.code();
+    if (const auto* known = dynamic_cast<const SourceError*>(&error)) facts.fault = known->fault();
     const std::string prefix = escaped(sample.path) + ": ";  // who tells it says where, in its own way
     if (facts.error.starts_with(prefix)) facts.error.erase(0, prefix.size());
   }
