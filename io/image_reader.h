@@ -1,4 +1,4 @@
-// Internal to io/: single images, by FFmpeg where the build has it, else PNG alone (io/png.h).
+// Internal to io/: single images, by FFmpeg where the build has it, else by libpng and libjpeg-turbo.
 #pragma once
 
 #include <memory>

@@ -1,9 +1,6 @@
 // What takes the place of the files that use FFmpeg in a build with ENGINE_VIDEO=OFF.
 #include "io/decoder.h"
-#include "io/image_reader.h"
 #include "io/image_writer.h"
-#include "io/picture.h"
-#include "io/png.h"
 #include "io/scan.h"
 #include "io/text.h"
 #include "io/video.h"
@@ -14,9 +11,8 @@ namespace {
 
 [[noreturn]] void refuse(const std::string& what) {
   throw Error(
-      concat(
-          what,
-          ": this build has no FFmpeg, only decoded clips (.frames) and PNG images work; build with ENGINE_VIDEO=ON"),
+      concat(what,
+             ": this build has no FFmpeg, only decoded clips (.frames) and images work; build with ENGINE_VIDEO=ON"),
       exit_code::kNoDevice);
 }
 
@@ -42,27 +38,6 @@ void VideoReader::view_frames(std::span<const int64_t>, const FrameView&, std::s
 av::Track av::scan_file(const std::string& path, const SourceOptions&) { refuse(escaped(path)); }
 std::array<uint32_t, 2> av::library_versions() { return {}; }
 int64_t av::decoder_bytes(const TrackFacts&, std::string_view, bool) { return 0; }
-
-struct ImageReader::Impl {
-  SourceOptions options;
-  PngPicture picture;
-  PictureViewer viewer;
-};
-ImageReader::ImageReader(const SourceOptions& options) : impl_(std::make_unique<Impl>()) { impl_->options = options; }
-ImageReader::~ImageReader() = default;
-
-FrameSize ImageReader::decode(const std::string& bytes, const std::string& path) {
-  if (bytes.starts_with("\xff\xd8\xff")) refuse(concat(escaped(path), ": a JPEG image"));
-  impl_->picture = decode_png(bytes, path, impl_->options.max_pixels);
-  return impl_->picture.size;
-}
-
-void ImageReader::write(const FrameView& view, uint8_t* rgb) {
-  const PngPicture& picture = impl_->picture;
-  impl_->viewer.see(packed_rgb(picture.rgb.data(), picture.size, int64_t{3} * picture.size.width), view, rgb);
-}
-
-void ImageReader::write(FrameSize size, uint8_t* rgb) { write(whole_view(size), rgb); }
 
 void write_image(const std::string& path, std::span<const uint8_t>, FrameSize) { refuse(escaped(path)); }
 

@@ -10,13 +10,14 @@ packages=(
   g++ cmake ninja-build
   libdnnl-dev
   libavformat-dev libavcodec-dev libavutil-dev libswscale-dev ffmpeg
+  libpng-dev libturbojpeg0-dev
   libcli11-dev libtomlplusplus-dev nlohmann-json3-dev libfmt-dev
   doctest-dev libbenchmark-dev
 )
 # The same for a system without these packages: programs, and headers that the compiler must find.
 programs=(c++ cmake ninja ffmpeg)
-headers=(dnnl.hpp libavformat/avformat.h libavcodec/avcodec.h libavutil/version.h libswscale/swscale.h CLI/CLI.hpp
-  toml++/toml.h nlohmann/json.hpp fmt/format.h doctest/doctest.h benchmark/benchmark.h)
+headers=(dnnl.hpp libavformat/avformat.h libavcodec/avcodec.h libavutil/version.h libswscale/swscale.h png.h turbojpeg.h
+  CLI/CLI.hpp toml++/toml.h nlohmann/json.hpp fmt/format.h doctest/doctest.h benchmark/benchmark.h)
 
 # The headers of NVIDIA's cudnn-frontend, which the CUDA backend is built with, lie in its Python package. They are
 # unpacked into a folder that git ignores; nothing is installed into the system's Python.

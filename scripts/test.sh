@@ -12,7 +12,7 @@ cd "$(dirname "$0")/.."
 # thread there, because its library is not instrumented and its every barrier would be reported as a race.
 threaded=(checkpoint engine_data job_queue loader loader_load signals train_program)
 # Those that a build without FFmpeg runs: what reads and makes clips there.
-without_ffmpeg=(data_export data_tools decoded_clip heads list_dataset png trainer)
+without_ffmpeg=(data_export data_tools decoded_clip heads images list_dataset trainer)
 # Those of the CUDA kernels, and of what calls them, that run on the CPU.
 kernel_suites=()
 for file in tests/test_*_cuda.cpp; do

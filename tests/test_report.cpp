@@ -95,16 +95,30 @@ TEST_CASE("report: much waiting is told with what took the time, and advice agai
   CHECK(waiting_warning(stats, 10, 2, 8).starts_with("warning: 31 % "));
 }
 
-TEST_CASE("report: replaced clips are told by name, those left out by their number") {
+TEST_CASE("report: replaced clips are told by name, once, and at the end; those left out by their number") {
   Dataset dataset;
   dataset.samples = {{"/x/a.mp4", 0, "a.mp4", 0}, {"/x/b.mp4", 0, "b.mp4", 0}};
   LoaderStats stats;
-  CHECK(replaced_clips(stats, dataset).empty());
+  ReplacedClips replaced;
+  CHECK(replaced.tell(stats, dataset).empty());
+  CHECK(replaced.summary(dataset).empty());
   CHECK(left_out_clips(stats, dataset).empty());
   stats.bad.push_back({1, "cut off"});
-  CHECK(replaced_clips(stats, dataset) == "warning: clip b.mp4 was replaced by another of its class: cut off\n");
+  CHECK(replaced.tell(stats, dataset) == "warning: clip b.mp4 was replaced by another of its class: cut off\n");
+  CHECK(replaced.tell(stats, dataset).empty());
+  CHECK(replaced.summary(dataset) ==
+        "1 of 2 clips could not be read and had others in their places, 2 times in all:\n  b.mp4: cut off\n");
   stats.bad.push_back({0, "empty"});
   stats.clips = 5;
   CHECK(left_out_clips(stats, dataset) ==
         "warning: 2 of 7 clips could not be read and are left out of the figures; the first: b.mp4: cut off\n");
+  CHECK(replaced.tell(stats, dataset) == "warning: clip a.mp4 was replaced by another of its class: empty\n");
+  CHECK(replaced.summary(dataset) ==
+        "2 of 2 clips could not be read and had others in their places, 4 times in all:\n  a.mp4: empty\n  b.mp4: cut "
+        "off\n");
+  dataset.samples.assign(25, {"/x/c.mp4", 0, "c.mp4", 0});
+  stats.bad.clear();
+  for (int64_t item = 2; item < 25; ++item) stats.bad.push_back({item, "empty"});
+  replaced.tell(stats, dataset);
+  CHECK(replaced.summary(dataset).ends_with("  c.mp4: empty\n  and 5 more\n"));
 }

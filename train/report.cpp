@@ -177,12 +177,28 @@ std::string waiting_warning(const LoaderStats& stats, double seconds, int64_t wo
                      more, kAdvice[order[0]]);
 }
 
-std::string replaced_clips(const LoaderStats& stats, const Dataset& dataset) {
+std::string ReplacedClips::tell(const LoaderStats& stats, const Dataset& dataset) {
   std::string text;
-  for (const LoaderStats::Bad& bad : stats.bad)
+  for (const LoaderStats::Bad& bad : stats.bad) {
+    ++times_;
+    if (!why_.emplace(bad.item, bad.why).second) continue;
     text += fmt::format("warning: clip {} was replaced by another{}: {}\n",
                         dataset.samples[static_cast<size_t>(bad.item)].name,
                         dataset.head == Head::classification ? " of its class" : "", bad.why);
+  }
+  return text;
+}
+
+std::string ReplacedClips::summary(const Dataset& dataset) const {
+  constexpr size_t kMost = 20;
+  if (why_.empty()) return "";
+  std::string text = fmt::format("{} of {} clips could not be read and had others in their places, {} times in all:\n",
+                                 why_.size(), dataset.samples.size(), times_);
+  size_t told = 0;
+  for (const auto& [item, why] : why_) {
+    if (told++ == kMost) return text + fmt::format("  and {} more\n", why_.size() - kMost);
+    text += fmt::format("  {}: {}\n", dataset.samples[static_cast<size_t>(item)].name, why);
+  }
   return text;
 }
 

@@ -1,6 +1,7 @@
 // What a training run tells: lines for people, rows and objects for programs.
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -48,8 +49,18 @@ std::string to_text(const LoaderMemory& memory);
 // did with their time, most of it first, and what helps against that. Else empty.
 std::string waiting_warning(const LoaderStats& stats, double seconds, int64_t workers, int64_t cores);
 
-// A line for every clip that could not be read and had its place taken by another of its class.
-std::string replaced_clips(const LoaderStats& stats, const Dataset& dataset);
+// The clips of a run that could not be read and had their places taken by others of their class.
+class ReplacedClips {
+ public:
+  // Those of an epoch: a line for each that was not told before.
+  std::string tell(const LoaderStats& stats, const Dataset& dataset);
+  // How many there were, and their names, the first 20; empty when there were none.
+  std::string summary(const Dataset& dataset) const;
+
+ private:
+  std::map<int64_t, std::string> why_;  // by sample
+  int64_t times_ = 0;
+};
 // One line that counts the clips that could not be read and are not in the figures, and names the first; empty when
 // there are none.
 std::string left_out_clips(const LoaderStats& stats, const Dataset& dataset);

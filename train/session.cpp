@@ -108,7 +108,7 @@ class Session {
   TrainerOptions trainer_options() const;
   LoaderOptions evaluation_options(const Classifier& classifier, const Views& views = {}) const;
   void after_epoch(const EpochReport& report);
-  void warn_about_data(const EpochReport& report) const;
+  void warn_about_data(const EpochReport& report);
   void save(const std::string& path, int64_t epoch) const;
   void save_plans() const;
   int save_and_stop(int64_t finished_epochs) const;
@@ -123,6 +123,7 @@ class Session {
   std::optional<Loader> validation_;
   Trainer trainer_;
   std::vector<EpochReport> reports_;
+  ReplacedClips replaced_;
   double best_score_ = 0;
 };
 
@@ -173,6 +174,7 @@ int Session::run(const std::string& config) {
   if (!options_.json) print_err(training_curves(reports_, locale_is_utf8()));
   if (trainer_.skipped_steps() > 0)
     say("{} of {} steps were skipped: their gradients were not finite", trainer_.skipped_steps(), trainer_.steps());
+  print_err(replaced_.summary(splits_.train));
   say("best model: epoch {}, {}", result.best_epoch, folder_.best_model());
   return splits_.test.samples.empty() ? exit_code::kOk : test(result.best_epoch);
 }
@@ -193,8 +195,8 @@ void Session::after_epoch(const EpochReport& report) {
   warn_about_data(report);
 }
 
-void Session::warn_about_data(const EpochReport& report) const {
-  print_err(replaced_clips(training_.stats(), splits_.train));
+void Session::warn_about_data(const EpochReport& report) {
+  print_err(replaced_.tell(training_.stats(), splits_.train));
   if (validation_) print_err(left_out_clips(validation_->stats(), splits_.val));
   print_err(waiting_warning(training_.stats(), report.seconds, *options_.workers,
                             std::max(1u, std::thread::hardware_concurrency())));
