@@ -30,8 +30,9 @@ struct LoaderOptions {
   int queue = 4;       // batches decoded ahead at most
   int64_t memory = 0;  // bytes that the loader may take, see LoaderMemory; 0: 2 GiB, or a quarter of the machine's
                        // memory (or of what the process may use of it) where that is less
-  // Of an epoch's samples, in their order, those whose place is `shard` more than a multiple of `shards`. With drop_last
-  // every shard has the same number of batches; without, some have a sample more than others, and perhaps a batch.
+  // Of an epoch's samples, in their order, those whose place is `shard` more than a multiple of `shards`. With
+  // drop_last every shard has the same number of batches; without, some have a sample more than others, and perhaps a
+  // batch.
   int shard = 0, shards = 1;
   // Random clips and augmentation; false: nothing drawn, and every sample in views_of(clip) views, one after another.
   bool training = true;
