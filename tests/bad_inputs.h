@@ -98,7 +98,7 @@ inline void BadInputs::cut_and_damaged() {
   write_file(path("no_index.mp4"), sound.substr(0, sound.size() / 2));
   add({4, "no_index.mp4", "damaged or cut off: the index (moov) is missing; copy or download the file again", 0,
        "cut off"});
-  const av::PacketRecord& broken = av::scan_file(path("front.mp4"), {}).packet(36);
+  const av::PacketRecord broken = av::scan_file(path("front.mp4"), {}).packet(36);
   write_file(path("cut.mp4"), front.substr(0, static_cast<size_t>(broken.position()) + broken.bytes / 2));
   add({5, "cut.mp4", "", 36, "cut off", 0, 37});
   change_packets("hole.mp4", 30, 30, [](std::span<char> bytes) { std::ranges::fill(bytes, '\0'); });
