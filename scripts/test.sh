@@ -109,7 +109,7 @@ kernel_suite() {
   done
 }
 
-# Without FFmpeg, where decoded clips and folders of PNG images still train.
+# Without FFmpeg, where decoded clips and folders of images still train.
 build_without_ffmpeg() {
   cmake -S . -B build/novideo -G Ninja -DCMAKE_BUILD_TYPE=Release -DENGINE_WERROR=ON -DENGINE_VIDEO=OFF -DENGINE_BENCH=OFF \
     -DENGINE_SUITES="$(IFS=';'; echo "${without_ffmpeg[*]}")" "${launcher[@]}"

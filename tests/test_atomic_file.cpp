@@ -10,17 +10,13 @@
 #include "engine/tensor.h"
 #include "io/atomic_file.h"
 #include "io/file_calls.h"
-#include "tests/temporary_folder.h"
+#include "tests/program_run.h"
 
 using namespace engine;
 using namespace std::string_literals;
+using program_run::read_text;
 
 namespace {
-
-std::string content(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
 
 void put(const std::string& path, const std::string& bytes) { std::ofstream(path, std::ios::binary) << bytes; }
 
@@ -115,7 +111,7 @@ TEST_CASE("atomic file: puts and replaces a file and leaves nothing else") {
   const TemporaryFolder folder;
   for (const std::string& bytes : {"first"s, ""s, std::string((3 << 20) + 7, 'x')}) {
     write_file_atomically(folder / "file", bytes);
-    CHECK(content(folder / "file") == bytes);
+    CHECK(read_text(folder / "file") == bytes);
     CHECK(folder.names() == std::vector{"file"s});
   }
 }
@@ -128,8 +124,8 @@ TEST_CASE("atomic file: a temporary file that a killed process left is no obstac
     put(left.back(), "left");
   }
   write_file_atomically(folder / "file", "new");
-  CHECK(content(folder / "file") == "new");
-  for (const std::string& name : left) CHECK(content(name) == "left");
+  CHECK(read_text(folder / "file") == "new");
+  for (const std::string& name : left) CHECK(read_text(name) == "left");
 }
 
 TEST_CASE("atomic file: a step that fails names itself, the reason and what is kept") {
@@ -141,7 +137,7 @@ TEST_CASE("atomic file: a step that fails names itself, the reason and what is k
   CHECK(failure(below, "new") == "opening the folder failed (Not a directory); no file was left behind");
   std::filesystem::create_directory(folder / "sub");
   CHECK(failure(folder / "sub", "new") == "renaming the file failed (Is a directory); what was there is unchanged");
-  CHECK(content(folder / "file") == "old");
+  CHECK(read_text(folder / "file") == "old");
   CHECK(folder.names().size() == 2);
 }
 
@@ -156,7 +152,7 @@ TEST_CASE("atomic file: whichever call fails, the old file stays whole and no ot
     made = 0;
     put(folder / "file", "old");
     CHECK(failure(folder / "file", bytes) == told + "; what was there is unchanged");
-    CHECK(content(folder / "file") == "old");
+    CHECK(read_text(folder / "file") == "old");
     CHECK(folder.names() == std::vector{"file"s});
   }
 }
@@ -171,14 +167,14 @@ TEST_CASE("atomic file: a folder that cannot be flushed is told, with the new fi
     CHECK(failure(folder / "file", "new") ==
           "flushing the folder failed (Input/output error); the new file is there, but a power cut may undo it");
   }
-  CHECK(content(folder / "file") == "new");
+  CHECK(read_text(folder / "file") == "new");
   CHECK(folder.names() == std::vector{"file"s});
   // A file system whose folders cannot be flushed at all.
   const Replaced calls([](FileCalls& table) {
     table.fsync = [](int file) { return made++ == 0 ? ::fsync(file) : failing<EINVAL>(file); };
   });
   CHECK(failure(folder / "file", "newer") == "no error");
-  CHECK(content(folder / "file") == "newer");
+  CHECK(read_text(folder / "file") == "newer");
 }
 
 TEST_CASE("atomic file: interrupted and partial calls go on where they were") {
@@ -195,7 +191,7 @@ TEST_CASE("atomic file: interrupted and partial calls go on where they were") {
     table.fsync = [](int file) { return made++ % 3 != 2 ? failing<EINTR>(0) : ::fsync(file); };
   });
   CHECK(failure(folder / "file", bytes) == "no error");
-  CHECK((content(folder / "file") == bytes));
+  CHECK((read_text(folder / "file") == bytes));
 }
 
 TEST_CASE("atomic file: written, flushed, read back, renamed, folder flushed, in this order") {

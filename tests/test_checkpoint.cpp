@@ -11,18 +11,14 @@
 
 #include "engine/random.h"
 #include "layers/module.h"
-#include "tests/temporary_folder.h"
+#include "tests/program_run.h"
 #include "train/checkpoint.h"
 
 using namespace engine;
 using namespace std::string_literals;
+using program_run::read_text;
 
 namespace {
-
-std::string content(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
 
 std::string_view bytes_of(const Tensor& tensor) { return {static_cast<const char*>(tensor.memory()), tensor.bytes()}; }
 
@@ -106,18 +102,18 @@ TEST_CASE("checkpoint: equal content gives equal bytes") {
   std::ranges::reverse(file.tensors);
   save_model(folder / "second", file);
   save_model(folder / "third", load_model(folder / "first"));
-  CHECK(content(folder / "first") == content(folder / "second"));
-  CHECK(content(folder / "first") == content(folder / "third"));
+  CHECK(read_text(folder / "first") == read_text(folder / "second"));
+  CHECK(read_text(folder / "first") == read_text(folder / "third"));
   file.seed = 1;
   save_model(folder / "third", file);
-  CHECK(content(folder / "first") != content(folder / "third"));
+  CHECK(read_text(folder / "first") != read_text(folder / "third"));
 }
 
 TEST_CASE("checkpoint: every flipped bit of a model file is refused") {
   const TemporaryFolder folder;
   const std::string path = folder / "model";
   save_model(path, sample());
-  const std::string original = content(path);
+  const std::string original = read_text(path);
   for (size_t i = 0; i < original.size(); ++i)
     for (int bit = 0; bit < 8; ++bit) {
       std::string bytes = original;
@@ -262,7 +258,7 @@ TEST_CASE("checkpoint: without space the old file stays and no other is left") {
   const std::string path = folder / "model";
   ModelFile file = sample();
   save_model(path, file);
-  const std::string old = content(path);
+  const std::string old = read_text(path);
   file.tensors.push_back({"large", Tensor::zeros({1 << 20})});
 
   const pid_t child = ::fork();
@@ -286,6 +282,6 @@ TEST_CASE("checkpoint: without space the old file stays and no other is left") {
   REQUIRE(::waitpid(child, &status, 0) == child);
   CHECK(WIFEXITED(status));
   CHECK(WEXITSTATUS(status) == 0);
-  CHECK(content(path) == old);
+  CHECK(read_text(path) == old);
   CHECK(folder.names() == std::vector{"model"s});
 }

@@ -4,15 +4,15 @@
 #include <csignal>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <limits>
 #include <vector>
 
 #include "engine/tensor.h"
 #include "io/crc32c.h"
 #include "io/event_file.h"
-#include "tests/temporary_folder.h"
+#include "tests/program_run.h"
+
+using program_run::read_text;
 
 namespace engine {
 namespace {
@@ -22,11 +22,6 @@ std::string from_hex(std::string hex) {
   std::string bytes;
   for (size_t i = 0; i < hex.size(); i += 2) bytes += static_cast<char>(std::stoi(hex.substr(i, 2), nullptr, 16));
   return bytes;
-}
-
-std::string content(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
 }
 
 // The events of a file; fails where a length or a checksum is wrong or bytes are left over.
@@ -116,11 +111,11 @@ TEST_CASE("event file: records are appended whole, to a file of its own name") {
   one.text(3, "config", std::string(300, 'x'));
   one.histogram(4, "w", std::vector<float>{1, 2, 3});
   one.image(4, "picture", {.width = 2, .height = 1}, "not read here");
-  const auto events = events_of(content(one.path()));
+  const auto events = events_of(read_text(one.path()));
   REQUIRE(events.size() == 5);
   CHECK(events[0].ends_with("brain.Event:2"));
   CHECK(events[1].substr(9) == scalar_event(0, 3, "loss", 0.25).substr(9));
-  CHECK(events_of(content(two.path())).size() == 1);
+  CHECK(events_of(read_text(two.path())).size() == 1);
 }
 
 TEST_CASE("event file: what cannot be written is refused, and no part of it stays") {
@@ -128,7 +123,7 @@ TEST_CASE("event file: what cannot be written is refused, and no part of it stay
   CHECK_THROWS_WITH_AS(EventFile(folder.path() + "/missing"), doctest::Contains("No such file or directory"), Error);
   EventFile file(folder.path());
   file.scalar(1, "loss", 1.5);
-  const std::string before = content(file.path());
+  const std::string before = read_text(file.path());
   struct rlimit old {};
   REQUIRE(::getrlimit(RLIMIT_FSIZE, &old) == 0);
   const auto handler = std::signal(SIGXFSZ, SIG_IGN);
@@ -144,9 +139,9 @@ TEST_CASE("event file: what cannot be written is refused, and no part of it stay
   ::setrlimit(RLIMIT_FSIZE, &old);
   std::signal(SIGXFSZ, handler);
   CHECK(message.find("File too large") != std::string::npos);
-  CHECK(content(file.path()) == before);
+  CHECK(read_text(file.path()) == before);
   file.scalar(3, "loss", 1.25);
-  CHECK(events_of(content(file.path())).size() == 3);
+  CHECK(events_of(read_text(file.path())).size() == 3);
 }
 
 }  // namespace engine

@@ -9,7 +9,7 @@
 #include "io/decoded_clip.h"
 #include "io/trim.h"
 #include "program_run.h"
-#include "tests/video_fixtures.h"
+#include "tests/loader_fixtures.h"
 #include "train/data_options.h"
 #include "train/evaluate.h"
 #include "train/head.h"
@@ -58,23 +58,11 @@ ModelFile description(Head head, std::vector<std::string> outputs) {
   return file;
 }
 
-struct Given {
-  std::vector<uint8_t> bytes;
-  std::vector<int64_t> items, labels;
-  bool operator==(const Given&) const = default;
-};
-
-Given all_of(Loader& loader) {
-  Given given;
+fixtures::Epoch all_of(Loader& loader) {
+  fixtures::Epoch epoch;
   loader.start_epoch(0);
-  for (Batch batch; loader.next(batch);) {
-    const auto bytes = batch.frames.values<uint8_t>();
-    const auto labels = batch.labels.values<int64_t>();
-    given.bytes.insert(given.bytes.end(), bytes.begin(), bytes.end());
-    given.labels.insert(given.labels.end(), labels.begin(), labels.end());
-    given.items.insert(given.items.end(), batch.items.begin(), batch.items.end());
-  }
-  return given;
+  for (Batch batch; loader.next(batch);) fixtures::append(epoch, batch);
+  return epoch;
 }
 
 // What view `view` of a sample must be, read by hand.
@@ -93,7 +81,7 @@ TEST_CASE("views: the loader gives all of a sample, one after another, with any 
   const Dataset dataset = decoded_clips(folder, {9, 10, 3, 12, 13});
   const Preprocessing p = description(Head::classification, dataset.classes).preprocessing;
   for (const auto& [clips, crops] : {std::pair{2, TestCrops::three}, {1, TestCrops::ten}, {3, TestCrops::centre}}) {
-    Given expected;
+    fixtures::Epoch expected;
     LoaderOptions options = evaluation_loader(p, 0, clips, crops);
     options.batch = 4;  // batches end inside a sample
     const int views = clips * count_of(crops);
@@ -123,7 +111,7 @@ TEST_CASE("views: training has one, and a bad sample is bad in each of its views
   for (const int workers : {0, 3}) {
     options.workers = workers;
     Loader loader(dataset, options);
-    const Given given = all_of(loader);
+    const fixtures::Epoch given = all_of(loader);
     CHECK(given.items.size() == 4 * 6);
     CHECK(std::ranges::count(given.items, 1) == 0);
     REQUIRE(loader.stats().bad.size() == 6);
@@ -135,7 +123,7 @@ TEST_CASE("views: training has one, and a bad sample is bad in each of its views
   CHECK(all_of(training).items.size() == 5);
   options.training = false;  // the same view of another clip
   Loader replacing(dataset, options);
-  const Given given = all_of(replacing);
+  const fixtures::Epoch given = all_of(replacing);
   REQUIRE(given.items.size() == 5 * 6);
   const size_t bytes = given.bytes.size() / 30;
   for (size_t view = 0; view < 6; ++view) {

@@ -68,15 +68,25 @@ class TorchCodec:
         return self.decoder(path, num_ffmpeg_threads=1, dimension_order="NHWC").get_frames_at(frames).data.numpy()
 
 
-class PyAv:
+class OneWay:
+    """A library with one way to read frames: read(path, frames, size), of None their own."""
+
+    def prepare(self, path, variant):
+        pass
+
+    def clip(self, path, frames, size, variant):
+        return self.read(path, frames, size)
+
+    def whole(self, path, frames):
+        return self.read(path, frames, None)
+
+
+class PyAv(OneWay):
     def __init__(self):
         import av
         av.logging.set_level(av.logging.PANIC)
         self.av, self.variants = av, ["1 thread"]
         self.name, self.ffmpeg = f"PyAV {av.__version__}", str(getattr(av, "ffmpeg_version_info", "its own"))
-
-    def prepare(self, path, variant):
-        pass
 
     def read(self, path, frames, size):
         shape = {} if size is None else {"width": size, "height": size}
@@ -94,22 +104,13 @@ class PyAv:
                     break
         return np.stack([found[number] for number in frames])
 
-    def clip(self, path, frames, size, variant):
-        return self.read(path, frames, size)
 
-    def whole(self, path, frames):
-        return self.read(path, frames, None)
-
-
-class OpenCv:
+class OpenCv(OneWay):
     def __init__(self):
         import cv2
         self.cv2, self.variants = cv2, ["default threads"]
         version = re.search(r"avcodec:\s+YES \(([\d.]+)\)", cv2.getBuildInformation())
         self.name, self.ffmpeg = f"OpenCV {cv2.__version__}", f"libavcodec {version[1]}" if version else "its own"
-
-    def prepare(self, path, variant):
-        pass
 
     def read(self, path, frames, size):
         cv2, found, wanted = self.cv2, {}, set(frames)
@@ -125,12 +126,6 @@ class OpenCv:
                 found[number] = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
         video.release()
         return np.stack([found[number] for number in frames])
-
-    def clip(self, path, frames, size, variant):
-        return self.read(path, frames, size)
-
-    def whole(self, path, frames):
-        return self.read(path, frames, None)
 
 
 class Decord:
