@@ -61,7 +61,10 @@ def parse():
     parser.add_argument("--window", type=float, default=0.3, help="seconds, of ours")
     parser.add_argument("--many", type=int, default=100000, help="videos of the large set")
     parser.add_argument("--out", default=HERE.parent / "results", type=pathlib.Path)
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.rounds < 2:
+        parser.error("--rounds must be 2 or more: the spread is between rounds")
+    return args
 
 
 def say(text):
