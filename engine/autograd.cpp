@@ -179,7 +179,7 @@ void set_grad_slot(const Tensor& leaf, const Tensor& slot) {
   node.slot = slot;
 }
 
-NoGrad::NoGrad() : previous_(grad_enabled) { grad_enabled = false; }
+NoGrad::NoGrad(bool off) : previous_(grad_enabled) { grad_enabled = !off; }
 NoGrad::~NoGrad() { grad_enabled = previous_; }
 
 }  // namespace engine

@@ -70,10 +70,10 @@ void add_hook(const Tensor& leaf, Hook hook);
 // Makes backward() write the gradient of `leaf` into `slot`, a tensor of the same shape and type.
 void set_grad_slot(const Tensor& leaf, const Tensor& slot);
 
-// While alive, ops on this thread are not recorded.
+// While alive, ops on this thread are not recorded; with `off` false they are, also within another one.
 class NoGrad {
  public:
-  NoGrad();
+  explicit NoGrad(bool off = true);
   ~NoGrad();
   NoGrad(const NoGrad&) = delete;
   NoGrad& operator=(const NoGrad&) = delete;

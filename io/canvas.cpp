@@ -69,13 +69,13 @@ Color random_color(Random& random, float low, float high) {
   return with_luma(random_color(random), target);
 }
 
-void Canvas::draw(Figure figure, const Placement& placement, Color color, float opacity) {
+void Canvas::draw(FigureKind figure, const Placement& placement, Color color, float opacity) {
   paint(placement, [&](float u, float v) {
     return Ink{color, opacity * coverage(distance_to(figure, u, v) * placement.radius)};
   });
 }
 
-void Canvas::draw_shadow(Figure figure, const Placement& placement) {
+void Canvas::draw_shadow(FigureKind figure, const Placement& placement) {
   Placement below = placement;
   const float throw_by = 0.18f * placement.radius;
   below.x += throw_by;

@@ -50,9 +50,9 @@ class Canvas {
   template <class Brush>
   void paint(const Placement& placement, const Brush& brush);
   // The figure with a smooth edge.
-  void draw(Figure figure, const Placement& placement, Color color, float opacity = 1);
+  void draw(FigureKind figure, const Placement& placement, Color color, float opacity = 1);
   // The figure's soft shadow, thrown right and down.
-  void draw_shadow(Figure figure, const Placement& placement);
+  void draw_shadow(FigureKind figure, const Placement& placement);
 
  private:
   int width_, height_;

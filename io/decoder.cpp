@@ -89,3 +89,14 @@ bool Decoder::receive(AVFrame& frame) {
 }
 
 }  // namespace engine::av
+
+namespace engine {
+
+std::vector<std::string> decodable_codecs() {
+  std::vector<std::string> names;
+  for (const AVCodecID codec : av::kCodecs)
+    if (avcodec_find_decoder(codec) != nullptr) names.emplace_back(avcodec_get_name(codec));
+  return names;
+}
+
+}  // namespace engine

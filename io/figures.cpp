@@ -84,7 +84,7 @@ float distance_to_waves(float x, float y, float period) {
 }
 
 // Copies of a figure on a square lattice, which is a little wider than the other patterns to show its shape.
-float distance_to_lattice(Figure figure, float x, float y, float period) {
+float distance_to_lattice(FigureKind figure, float x, float y, float period) {
   const float step = 1.2f * period, radius = 0.4f * step;
   const auto in_cell = [&](float t) { return (t - std::round(t / step) * step) / radius; };
   return distance_to(figure, in_cell(x), in_cell(y)) * radius;
@@ -92,35 +92,35 @@ float distance_to_lattice(Figure figure, float x, float y, float period) {
 
 }  // namespace
 
-float distance_to(Figure figure, float x, float y) {
+float distance_to(FigureKind figure, float x, float y) {
   switch (figure) {
-    case Figure::disc:
+    case FigureKind::disc:
       return length(x, y) - 0.9f;
-    case Figure::ring:
+    case FigureKind::ring:
       return std::abs(length(x, y) - 0.7f) - 0.22f;
-    case Figure::crescent:
+    case FigureKind::crescent:
       return std::max(length(x, y) - 0.95f, 0.75f - length(x - 0.5f, y));
-    case Figure::square:
+    case FigureKind::square:
       return std::max(std::abs(x), std::abs(y)) - 0.71f;
-    case Figure::triangle:
+    case FigureKind::triangle:
       return distance_to_polygon(kTriangle, x, y);
-    case Figure::star:
+    case FigureKind::star:
       return distance_to_polygon(kStar, x, y);
-    case Figure::cross:
+    case FigureKind::cross:
       return distance_to_polygon(kCross, x, y);
-    case Figure::arrow:
+    case FigureKind::arrow:
       return distance_to_polygon(kArrow, x, y);
-    case Figure::bolt:
+    case FigureKind::bolt:
       return distance_to_polygon(kBolt, x, y);
-    case Figure::boot:
+    case FigureKind::boot:
       return distance_to_polygon(kBoot, x, y);
-    case Figure::flag:
+    case FigureKind::flag:
       return distance_to_polygon(kFlag, x, y);
-    case Figure::heart:
+    case FigureKind::heart:
       return distance_to_polygon(kHeart, x, y);
-    case Figure::house:
+    case FigureKind::house:
       return distance_to_polygon(kHouse, x, y);
-    case Figure::kite:
+    case FigureKind::kite:
       return distance_to_polygon(kKite, x, y);
   }
   return 0;
@@ -137,13 +137,13 @@ float distance_to(Pattern pattern, float x, float y, float period) {
     case Pattern::checks:
       return distance_to_checks(x, y, period);
     case Pattern::crosses:
-      return distance_to_lattice(Figure::cross, x, y, period);
+      return distance_to_lattice(FigureKind::cross, x, y, period);
     case Pattern::diamonds:
       return distance_to_diamonds(x, y, 1.2f * period);
     case Pattern::discs:
-      return distance_to_lattice(Figure::disc, x, y, period);
+      return distance_to_lattice(FigureKind::disc, x, y, period);
     case Pattern::rings:
-      return distance_to_lattice(Figure::ring, x, y, period);
+      return distance_to_lattice(FigureKind::ring, x, y, period);
     case Pattern::slopes:
       return triangle_wave((x + y) * (0.5f * std::numbers::sqrt2_v<float>), period);
     case Pattern::waves:

@@ -5,10 +5,25 @@ namespace engine {
 
 // Every figure fits the unit disc and nearly fills it. Those from `arrow` on have no rotational symmetry, so each of
 // their angles looks different.
-enum class Figure { disc, ring, square, triangle, star, cross, arrow, bolt, boot, crescent, flag, heart, house, kite };
+enum class FigureKind {
+  disc,
+  ring,
+  square,
+  triangle,
+  star,
+  cross,
+  arrow,
+  bolt,
+  boot,
+  crescent,
+  flag,
+  heart,
+  house,
+  kite
+};
 
 // Distance from (x, y) to the outline, negative inside; exact for polygons, a bound near the outline for the others.
-float distance_to(Figure figure, float x, float y);
+float distance_to(FigureKind figure, float x, float y);
 
 // Two inks; all but `halves` (one on each side of the x axis) repeat. Bars stand, blinds lie, slopes rise at 45
 // degrees.

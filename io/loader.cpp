@@ -25,9 +25,10 @@ constexpr size_t kShownBad = 3;       // in a message
 
 // Different purposes draw from different substreams; attempts are counted from these. Clips have lower ones
 // (clip_draws).
-constexpr uint32_t kDrawReplacement = 0x20000, kDrawOrder = 0x30000;
+constexpr uint32_t kDrawReplacement = 0x20000, kDrawOrder = 0x30000, kDrawOfClass = 0x40000;
 
-// What became of one clip of a batch. An item is view `item` % views of sample `item` / views.
+// What became of one clip of a batch. An item is view `item` % views of sample `item` / views. With balance, which has
+// one view, one that comes for the k-th time has k - 1 times the number of samples added.
 struct Outcome {
   int64_t item = 0;
   std::optional<std::string> bad;  // why the clip that was asked for could not be decoded
@@ -56,12 +57,14 @@ struct Loader::Impl {
     return Random(options.seed ^ stream_of("loader"), stream, purpose);
   }
   int64_t clips_in_epoch() const;
-  int64_t sample_of(int64_t item) const { return item / views; }
+  int64_t sample_of(int64_t item) const { return item / views % std::ssize(dataset.samples); }
+  uint32_t time_of(int64_t item) const { return static_cast<uint32_t>(item / views / std::ssize(dataset.samples)); }
   const std::vector<int64_t>& alike(int64_t item) const {  // the samples of its class
     return members[static_cast<size_t>(dataset.samples[static_cast<size_t>(sample_of(item))].label)];
   }
   int64_t batches() const { return (clips_in_epoch() + options.batch - 1) / options.batch; }
   std::vector<int64_t> order_of_epoch() const;
+  std::vector<int64_t> balanced_items() const;
 
   void start(int64_t epoch_number, int64_t first_batch);
   Slot& slot_of(int64_t batch_number) { return slots[static_cast<size_t>(batch_number % std::ssize(slots))]; }
@@ -108,6 +111,8 @@ Loader::Impl::Impl(const Dataset& data, const LoaderOptions& given) : dataset(da
   for (const Sample& sample : dataset.samples)
     ENGINE_CHECK(sample.targets.size() == targets, "loader: clip ", sample.name, " has ", sample.targets.size(),
                  " targets, not ", targets);
+  ENGINE_CHECK(!options.balance || (options.training && dataset.head == Head::classification),
+               "loader: to balance classes is for training with classes");
   if (dataset.samples.empty()) throw Error(concat("loader: no clips in ", escaped(dataset.source)), exit_code::kData);
   views = options.training ? 1 : views_of(options.clip);
   clip_bytes = static_cast<size_t>(options.clip.frames) * FrameSize{options.clip.width, options.clip.height}.bytes();
@@ -128,10 +133,32 @@ std::vector<int64_t> Loader::Impl::order_of_epoch() const {
   const int64_t all = std::ssize(dataset.samples);
   std::vector<int64_t> samples(static_cast<size_t>(all)), items;
   std::iota(samples.begin(), samples.end(), 0);
-  if (options.shuffle) samples = draw(epoch, 0, kDrawOrder).permutation(all);
+  if (options.balance) samples = balanced_items();
+  if (options.shuffle) {
+    const std::vector<int64_t> kept = samples, places = draw(epoch, 0, kDrawOrder).permutation(all);
+    for (size_t i = 0; i < samples.size(); ++i) samples[i] = kept[static_cast<size_t>(places[i])];
+  }
   for (int64_t i = options.shard; i < all; i += options.shards)
     for (int64_t view = 0; view < views; ++view) items.push_back(samples[static_cast<size_t>(i)] * views + view);
   items.resize(static_cast<size_t>(clips_in_epoch()));
+  return items;
+}
+
+// As many as there are samples: the classes in turn, and of each its samples in an order drawn anew for every round.
+std::vector<int64_t> Loader::Impl::balanced_items() const {
+  const auto all = std::ssize(dataset.samples);
+  std::vector<int64_t> items;
+  std::vector<std::vector<int64_t>> rounds(members.size());  // the order of each class, this time
+  for (int64_t turn = 0; std::ssize(items) < all; ++turn)
+    for (size_t c = 0; c < members.size() && std::ssize(items) < all; ++c) {
+      const auto count = std::ssize(members[c]);
+      if (count == 0) continue;
+      const int64_t time = turn / count;
+      if (turn % count == 0)
+        rounds[c] = draw(epoch, static_cast<int64_t>(c), kDrawOfClass + static_cast<uint32_t>(time)).permutation(count);
+      const auto which = static_cast<size_t>(rounds[c][static_cast<size_t>(turn % count)]);
+      items.push_back(members[c][which] + time * all);
+    }
   return items;
 }
 
@@ -204,7 +231,9 @@ Outcome Loader::Impl::decode(int64_t item, std::span<uint8_t> rgb) const {
 bool Loader::Impl::read(int64_t item, uint32_t attempt, std::span<uint8_t> rgb) const {
   const Sample& sample = dataset.samples[static_cast<size_t>(sample_of(item))];
   const auto source = open_clip(sample, options.index.get(), options.source);
-  Random random = clip_draws(options.seed, epoch, sample_of(item), attempt);
+  constexpr uint32_t kMostTimes = 1024;  // beyond, draws come again
+  const uint32_t draws = attempt + kMaxAttempts * (time_of(item) % kMostTimes);
+  Random random = clip_draws(options.seed, epoch, sample_of(item), draws);
   const ClipPlan plan = plan_clip(clip_source(*source, options.clip, sample.path), options.clip,
                                   options.training ? &random : nullptr, static_cast<int>(item % views));
   read_clip(*source, plan, rgb);
@@ -297,6 +326,10 @@ Loader::Loader(const Dataset& dataset, const LoaderOptions& options)
 Loader::~Loader() = default;
 
 int64_t Loader::size() const { return impl_->batches(); }
+int64_t Loader::clips(int64_t first_batch, int64_t end_batch) const {
+  const auto before = [this](int64_t batch) { return std::min(batch * impl_->options.batch, impl_->clips_in_epoch()); };
+  return before(end_batch) - before(first_batch);
+}
 LoaderMemory Loader::memory() const { return impl_->memory; }
 int64_t Loader::position() const { return impl_->next_batch; }
 

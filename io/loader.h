@@ -37,6 +37,10 @@ struct LoaderOptions {
   // Random clips and augmentation; false: nothing drawn, and every sample in views_of(clip) views, one after another.
   bool training = true;
   bool shuffle = true;
+  // Every class with samples comes as often as every other, to one clip. An epoch is as long as without: rare classes'
+  // samples come several times, each time cut and varied anew, of frequent classes other samples come in every epoch.
+  // Only for training and heads of classes.
+  bool balance = false;
   bool drop_last = false;  // leaves out the last batch when it is not full
   uint64_t seed = 0;
   // The label of a mirrored clip in place of each label, whether clips have one or several; empty: its own.
@@ -92,7 +96,8 @@ class Loader {
   Loader(const Dataset& dataset, const LoaderOptions& options);
   ~Loader();  // stops the workers where they are
 
-  int64_t size() const;  // batches in an epoch
+  int64_t size() const;                                         // batches in an epoch
+  int64_t clips(int64_t first_batch, int64_t end_batch) const;  // in batches first_batch .. end_batch - 1 of it
   LoaderMemory memory() const;
   // Starts epoch `epoch` at batch `first_batch`, 0 .. size(), whatever was under way; statistics start at zero.
   void start_epoch(int64_t epoch, int64_t first_batch = 0);

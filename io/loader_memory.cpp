@@ -1,14 +1,12 @@
 #include "io/loader_memory.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
 
 #include "io/decoded_clip.h"
 #include "io/decoder.h"
+#include "io/host_memory.h"
 #include "io/index_file.h"
 
 namespace engine {
@@ -22,30 +20,6 @@ constexpr int64_t kWorker = 4 * kMiB;
 constexpr int64_t kUnknownPicture = int64_t{1920} * 1088 * 3 / 2, kUnknown = 12 * kUnknownPicture;
 
 int64_t in_mib(int64_t bytes) { return (bytes + kMiB - 1) / kMiB; }
-
-// The number in a file of one; a large one where there is none ("max").
-int64_t number_in(const std::filesystem::path& file) {
-  int64_t value = 0;
-  return std::ifstream(file) >> value ? value : INT64_MAX;
-}
-
-// What the control group of this process and those around it may use. A container sees its own as the root.
-int64_t control_group_limit() {
-  int64_t limit = INT64_MAX;
-  std::ifstream groups("/proc/self/cgroup");
-  for (std::string line; std::getline(groups, line);) {
-    const bool unified = line.starts_with("0::");
-    const size_t memory = line.find(":memory:");
-    if (!unified && memory == std::string::npos) continue;
-    const std::string root = unified ? "/sys/fs/cgroup" : "/sys/fs/cgroup/memory";
-    std::string group = line.substr(unified ? 3 : memory + std::strlen(":memory:"));
-    for (;; group.resize(group.rfind('/'))) {
-      limit = std::min(limit, number_in(root + group + (unified ? "/memory.max" : "/memory.limit_in_bytes")));
-      if (group.find('/') == std::string::npos) break;
-    }
-  }
-  return limit;
-}
 
 // Where a track (io/track.h) of these facts has it; empty where it cannot.
 std::string_view extradata_of(const av::TrackFacts& facts, std::string_view entry) {
@@ -105,10 +79,7 @@ int64_t allowed(const LoaderOptions& options) { return options.memory > 0 ? opti
 
 }  // namespace
 
-int64_t default_loader_memory() {
-  const int64_t machine = int64_t{::sysconf(_SC_PHYS_PAGES)} * ::sysconf(_SC_PAGESIZE);
-  return std::min(kMostUnasked, std::min(machine, control_group_limit()) / 4);
-}
+int64_t default_loader_memory() { return std::min(kMostUnasked, host_memory() / 4); }
 
 LoaderMemory plan_memory(const Dataset& dataset, const LoaderOptions& options, int64_t clips) {
   LoaderMemory memory{.batches = options.workers > 0 ? 2 : 1,

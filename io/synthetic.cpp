@@ -42,7 +42,7 @@ bool is_still(SyntheticKind kind) { return kind == SyntheticKind::scenes || kind
 
 // Something drawn in every frame. `second` colours the other ink of a pattern, or the front half of a moving object.
 struct Sprite {
-  Figure figure = Figure::disc;
+  FigureKind figure = FigureKind::disc;
   std::optional<Pattern> pattern;
   float period = 1;  // of the pattern, px
   Color ink, second;
@@ -70,7 +70,7 @@ Sprite patch(Pattern pattern, float scale, Random& random, int width, int height
   Sprite sprite;
   sprite.pattern = pattern;
   sprite.period = scale * uniform(random, 0.14, 0.17);
-  sprite.figure = random.chance(0.5) ? Figure::square : Figure::disc;
+  sprite.figure = random.chance(0.5) ? FigureKind::square : FigureKind::disc;
   sprite.ink = random_color(random, 0.06f, 0.3f);
   sprite.second = random_color(random, 0.6f, 0.94f);
   if (random.chance(0.5)) std::swap(sprite.ink, sprite.second);
@@ -100,7 +100,7 @@ std::vector<Sprite> paired_patches(const SyntheticId& id, Random& random, int wi
   for (const auto& [right, down] : {std::pair{0.0f, 0.0f}, {0.5f, 0.0f}, {0.0f, 0.5f}, {0.5f, 0.5f}}) {
     const auto label = static_cast<size_t>(right == down ? first : second);
     Sprite& sprite = sprites.emplace_back(patch(kScenePatterns[label], scale, random, width, height));
-    sprite.figure = Figure::disc;
+    sprite.figure = FigureKind::disc;
     sprite.start.x = x + static_cast<float>(width) * (right + uniform(random, 0, 0.04));
     sprite.start.y = y + static_cast<float>(height) * (down + uniform(random, 0, 0.04));
     sprite.start.radius = side * uniform(random, 0.25, 0.28);
@@ -108,10 +108,10 @@ std::vector<Sprite> paired_patches(const SyntheticId& id, Random& random, int wi
   return sprites;
 }
 
-constexpr std::array kMovers{Figure::arrow, Figure::bolt,  Figure::boot,  Figure::crescent,
-                             Figure::flag,  Figure::heart, Figure::house, Figure::kite};
+constexpr std::array kMovers{FigureKind::arrow, FigureKind::bolt,  FigureKind::boot,  FigureKind::crescent,
+                             FigureKind::flag,  FigureKind::heart, FigureKind::house, FigureKind::kite};
 
-Figure random_mover(Random& random) { return kMovers[random.below(kMovers.size())]; }
+FigureKind random_mover(Random& random) { return kMovers[random.below(kMovers.size())]; }
 
 // Small figures of the movers' kinds that stay where they are, so that finding the mover takes time, too.
 void scatter_bystanders(Canvas& canvas, Random& random) {
@@ -120,7 +120,7 @@ void scatter_bystanders(Canvas& canvas, Random& random) {
   for (uint64_t i = 0; i < count; ++i) {
     Placement place{uniform(random, 0, canvas.width()), uniform(random, 0, canvas.height()),
                     side * uniform(random, 0.05, 0.09), uniform(random, 0, kTurn), random.chance(0.5)};
-    const Figure figure = random_mover(random);
+    const FigureKind figure = random_mover(random);
     const Color color = random_color(random);
     canvas.draw(figure, place, color, uniform(random, 0.5, 0.9));
   }

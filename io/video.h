@@ -13,6 +13,9 @@ bool video_available();
 // Version of the FFmpeg in use and of its codecs, for example "5.1.9 (libavcodec 59.37.100)".
 std::string ffmpeg_version();
 
+// Names of the codecs that can be decoded here, as FFmpeg calls them: those that are allowed and that it has.
+std::vector<std::string> decodable_codecs();
+
 struct VideoInfo {
   FrameSize size;         // as shown, after rotation; the shape of the pixels (aspect ratio) is not applied
   int rotation = 0;       // degrees clockwise that stored pictures are turned by for showing: 0, 90, 180 or 270

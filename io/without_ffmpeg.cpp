@@ -20,6 +20,8 @@ namespace {
 
 bool video_available() { return false; }
 
+std::vector<std::string> decodable_codecs() { return {}; }
+
 std::string ffmpeg_version() { return "none: built with ENGINE_VIDEO=OFF"; }
 
 struct VideoReader::Impl {};

@@ -19,7 +19,13 @@ class Module {
   Module(const Module&) = delete;
   Module& operator=(const Module&) = delete;
 
-  Tensor operator()(const Tensor& x) { return forward(x); }
+  Tensor operator()(const Tensor& x) {
+    const Tensor y = forward(x);
+    if (on_output) on_output(*this, y);
+    return y;
+  }
+  // Where set, told what every module of one input gives, on this thread; to look into a network.
+  static inline thread_local std::function<void(const Module& module, const Tensor& y)> on_output;
 
   // Every parameter or buffer below this module, its own first, as "child.grandchild.name", in order of registration.
   std::vector<NamedTensor> parameters() const;

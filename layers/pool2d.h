@@ -5,29 +5,24 @@
 
 namespace engine::layers {
 
-class MaxPool2d : public Module {
+// (N, H, W, C) -> (N, P, Q, C)
+template <Tensor (*pool2d)(const Tensor& x, const Pool2d& p)>
+class PoolOfImages : public Module {
  public:
-  explicit MaxPool2d(const Pool2d& pool = {}) : pool_(pool) {}
-  std::string describe() const override { return concat("MaxPool2d ", pool_.kernel_h, "x", pool_.kernel_w); }
+  explicit PoolOfImages(const Pool2d& pool = {}) : pool_(pool) {}
+  std::string describe() const override {
+    return concat(pool2d == max_pool2d ? "MaxPool2d " : "AveragePool2d ", pool_.kernel_h, "x", pool_.kernel_w);
+  }
 
  protected:
-  Tensor forward(const Tensor& x) override { return max_pool2d(x, pool_); }
+  Tensor forward(const Tensor& x) override { return pool2d(x, pool_); }
 
  private:
   Pool2d pool_;
 };
 
-class AveragePool2d : public Module {
- public:
-  explicit AveragePool2d(const Pool2d& pool = {}) : pool_(pool) {}
-  std::string describe() const override { return concat("AveragePool2d ", pool_.kernel_h, "x", pool_.kernel_w); }
-
- protected:
-  Tensor forward(const Tensor& x) override { return average_pool2d(x, pool_); }
-
- private:
-  Pool2d pool_;
-};
+using MaxPool2d = PoolOfImages<max_pool2d>;
+using AveragePool2d = PoolOfImages<average_pool2d>;
 
 // (N, ..., C) -> (N, C)
 class GlobalAveragePool : public Module {

@@ -38,6 +38,7 @@ Tensor C3d::features(const Tensor& clips) {
   Tensor x = clips;
   for (size_t group = 0; group < groups_.size(); ++group) {
     for (const auto& convolution : groups_[group]) x = (*convolution)(x);
+    x = seen(concat("conv", group + 1, groups_[group].size() > 1 ? "b" : ""), x);
     const int64_t over_time = group == 0 ? 1 : std::min<int64_t>(2, x.size(1)), pad = group == 4 ? 1 : 0;
     x = max_pool3d(x, {.kernel_t = over_time, .stride_t = over_time, .pad_h = pad, .pad_w = pad});
   }

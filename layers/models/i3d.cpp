@@ -116,7 +116,7 @@ constexpr MixedRow kStage5[] = {{'b', {256, 160, 320, 32, 128, 128}}, {'c', {384
 
 I3d::I3d(const ModelOptions& options, Random& random) : channels_(options.channels) {
   const auto add = [&](const std::string& name, const std::shared_ptr<Module>& layer) {
-    layers_.push_back(add_child(name, layer));
+    layers_.emplace_back(name, add_child(name, layer));
   };
   int64_t channels = 192;
   const auto add_stage = [&](int number, const auto& rows) {
@@ -144,7 +144,10 @@ I3d::I3d(const ModelOptions& options, Random& random) : channels_(options.channe
 Tensor I3d::features(const Tensor& clips) {
   check_input(*this, clips, 5, channels_, 1);
   Tensor x = clips;
-  for (const auto& layer : layers_) x = (*layer)(x);
+  for (const auto& [name, layer] : layers_) {
+    x = (*layer)(x);
+    if (!name.starts_with("MaxPool")) x = seen(name, x);
+  }
   // The mean over each two frames, then over these, as in the original: the first and the last frame weigh half.
   const Pool3d pool{std::min<int64_t>(2, x.size(1)), x.size(2), x.size(3), 1, 1, 1};
   return mean(average_pool3d(x, pool), 1, 3);

@@ -24,7 +24,7 @@ class I3d : public VideoModel {
 
  private:
   int64_t channels_;
-  std::vector<std::shared_ptr<Module>> layers_;
+  std::vector<std::pair<std::string, std::shared_ptr<Module>>> layers_;
   std::shared_ptr<Dropout> dropout_;
   std::shared_ptr<Module> logits_;  // null: none
 };

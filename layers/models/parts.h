@@ -1,7 +1,8 @@
 // What the convolutional networks of the field share.
 #pragma once
 
-#include "layers/module.h"
+#include "layers/drop_path.h"
+#include "layers/norm.h"
 
 namespace engine::layers {
 
@@ -14,6 +15,20 @@ class Fused : public Module {
  protected:
   Tensor forward(const Tensor& x) override { return x; }
 };
+
+// The probability of drop path in residual block `index` of `count`, by the linear rule (Huang et al., arXiv
+// 1603.09382): 0 in the first, `last` in the last.
+inline double drop_path_at(double last, int64_t index, int64_t count) {
+  return count > 1 ? last * static_cast<double>(index) / static_cast<double>(count - 1) : last;
+}
+// The end of a residual block, relu(norm(x) + shortcut). Where `drop` is not null it works on norm(x), and the norm has
+// no activation of its own; otherwise that is relu.
+Tensor residual_relu(const Tensor& x, const Tensor& shortcut, BatchNorm& norm, DropPath* drop);
+
+// f(x), of which nothing is kept but x: the backward pass computes f again (Chen et al., arXiv 1604.06174), with the
+// same draws, and statistics of batch norms move once. f computes with the parameters of `module` and no others; both
+// must outlive the graph. Just f(x) where nothing is recorded.
+Tensor recomputed(Module& module, const std::function<Tensor(const Tensor& x)>& f, const Tensor& x);
 
 // Throws Error, in the name of `model`, unless x is images (rank 4: N, H, W, channels) or clips (rank 5: N, T, H, W,
 // channels) with both sides of `least_side` pixels at least.

@@ -17,7 +17,7 @@ using Make = std::shared_ptr<VideoModel> (*)(const ModelOptions& options, Random
 struct Entry {
   const char* name;
   Make make;
-  bool of_frames, of_sora_kind;
+  bool of_frames, of_sora_kind, drops_paths;
 };
 
 template <class Model, auto... arguments>
@@ -25,8 +25,11 @@ Entry model(const char* name) {
   const Make make = [](const ModelOptions& options, Random& random) -> std::shared_ptr<VideoModel> {
     return std::make_shared<Model>(options, random, arguments...);
   };
-  return {name, make, std::is_base_of_v<FrameModel, Model>, std::is_base_of_v<SoraVideo, Model>};
+  return {name, make, std::is_base_of_v<FrameModel, Model>, std::is_base_of_v<SoraVideo, Model>,
+          requires {Model::kDropsPaths;
 }
+};  // namespace
+}  // namespace engine::layers
 
 const Entry kModels[] = {
     model<SoraCnn>("sora-cnn"),
@@ -51,6 +54,9 @@ std::shared_ptr<VideoModel> make_model(const std::string& name, const ModelOptio
     if (name != entry.name) continue;
     if (!entry.of_sora_kind && !(options.size.empty() && options.backbone.empty()))
       throw Error(concat("model '", name, "' comes in one size and has no backbone to choose"), exit_code::kUsage);
+    const bool in_backbone = entry.of_sora_kind && !options.backbone.empty();
+    if (options.drop_path > 0 && !entry.drops_paths && !in_backbone)
+      throw Error(concat("model '", name, "' has no residual branches to drop"), exit_code::kUsage);
     return entry.make(options, random);
   }
   std::string known;

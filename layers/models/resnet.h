@@ -14,6 +14,7 @@ namespace engine::layers {
 
 class ResNet : public FrameModel {
  public:
+  static constexpr bool kDropsPaths = true;
   // depth: 18 (basic blocks) or 50 (bottlenecks).
   ResNet(const ModelOptions& options, Random& random, int depth);
 
@@ -21,12 +22,14 @@ class ResNet : public FrameModel {
   Tensor map(const Tensor& images) override;
   int64_t map_channels() const override { return map_channels_; }
   std::string describe() const override { return "resnet" + std::to_string(depth_); }
+  bool set_recompute(bool on) override { return recompute_ = on, true; }
 
  protected:
   Tensor forward(const Tensor& clips) override;
 
  private:
   int depth_;
+  bool recompute_ = false;
   int64_t channels_, map_channels_ = 64;
   std::shared_ptr<Conv2d> conv1_;
   std::shared_ptr<BatchNorm> bn1_;

@@ -1,5 +1,7 @@
 #include "layers/models/sora_cnn.h"
 
+#include "layers/models/parts.h"
+
 namespace engine::layers {
 
 SoraCnn::SoraCnn(const ModelOptions& options, Random& random, const Widths& widths)
@@ -21,7 +23,12 @@ Tensor SoraCnn::map(const Tensor& images) {
   ENGINE_CHECK(images.rank() == 4 && images.size(3) == channels_ && images.size(1) >= 8 && images.size(2) >= 8,
                "sora-cnn: expected frames (N,H,W,", channels_, ") of 8x8 pixels at least, got ", images.shape());
   Tensor x = images;
-  for (const auto& convolution : convolutions_) x = max_pool2d((*convolution)(x), {});
+  for (size_t i = 0; i < convolutions_.size(); ++i) {
+    const auto part = [this, i, convolution = convolutions_[i]](const Tensor& in) {
+      return max_pool2d(seen("conv" + std::to_string(i + 1), (*convolution)(in)), {});
+    };
+    x = recompute_ ? recomputed(*convolutions_[i], part, x) : part(x);
+  }
   return x;
 }
 

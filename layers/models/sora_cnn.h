@@ -24,6 +24,7 @@ class SoraCnn : public FrameModel {
   Tensor map(const Tensor& images) override;
   int64_t map_channels() const override { return widths_.back(); }
   std::string describe() const override { return "sora-cnn"; }
+  bool set_recompute(bool on) override { return recompute_ = on, true; }
 
  protected:
   Tensor forward(const Tensor& clips) override;
@@ -31,6 +32,7 @@ class SoraCnn : public FrameModel {
  private:
   int64_t channels_;
   Widths widths_;
+  bool recompute_ = false;
   std::array<std::shared_ptr<Conv2d>, 3> convolutions_;
   std::shared_ptr<Dropout> dropout_;
   std::shared_ptr<Linear> head_;  // null: none

@@ -14,8 +14,10 @@ SoraFusion::SoraFusion(const ModelOptions& options, Random& random, const SoraSi
 
 Tensor SoraFusion::features(const Tensor& clips) {
   const Tensor cells = grids(clips), changed = changes(cells);
-  const Tensor tokens = (*token_position_)((*token_)(cells, changed)).flatten(1, 3);
-  return mean((*decoder_)((*query_position_)(states(cells, changed)), (*encoder_)(tokens)), 1, 1);
+  const Tensor tokens = (*token_position_)((*token_)(cells, changed));
+  if (observer.tokens) observer.tokens("encoder", size_.heads, tokens);
+  const Tensor memory = (*encoder_)(tokens.flatten(1, 3));
+  return mean((*decoder_)((*query_position_)(states(cells, changed)), memory), 1, 1);
 }
 
 }  // namespace engine::layers

@@ -11,7 +11,10 @@ SoraSerial::SoraSerial(const ModelOptions& options, Random& random, const SoraSi
 
 Tensor SoraSerial::features(const Tensor& clips) {
   const Tensor cells = grids(clips);
-  return mean((*encoder_)((*position_)(states(cells, changes(cells)))), 1, 1);
+  const Tensor tokens = (*position_)(states(cells, changes(cells)));
+  if (observer.tokens)
+    observer.tokens("encoder", size_.heads, tokens.reshape({tokens.size(0), tokens.size(1), 1, 1, tokens.size(2)}));
+  return mean((*encoder_)(tokens), 1, 1);
 }
 
 }  // namespace engine::layers

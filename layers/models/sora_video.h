@@ -44,6 +44,7 @@ class SoraEmbedding : public Module {
 class SoraVideo : public VideoModel {
  public:
   int64_t feature_count() const override { return size_.features; }
+  bool set_recompute(bool on) override { return cnn_->set_recompute(on); }
 
  protected:
   static constexpr int64_t kGrid = 4;

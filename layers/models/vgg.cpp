@@ -17,18 +17,17 @@ Vgg::Vgg(const ModelOptions& options, Random& random, int depth, int64_t hidden)
     : depth_(depth), channels_(options.channels), hidden_(hidden) {
   ENGINE_CHECK(depth == 11 || depth == 16, "vgg: expected 11 or 16 layers, not ", depth);
   const std::array<int, 5> convolutions = depth == 16 ? std::array{2, 2, 3, 3, 3} : std::array{1, 1, 2, 2, 2};
-  features_ = add_child("features", std::make_shared<Sequential>());
   int64_t inputs = channels_;
   for (size_t group = 0; group < convolutions.size(); ++group) {
     const int64_t width = std::min<int64_t>(512, int64_t{64} << group);
     for (int i = 0; i < convolutions[group]; ++i) {
-      features_->append(std::make_shared<Conv2d>(inputs, width, random, Conv2d::Options{.activation = kRelu}));
-      features_->append(std::make_shared<Fused>());
+      features_.push_back(std::make_shared<Conv2d>(inputs, width, random, Conv2d::Options{.activation = kRelu}));
+      features_.push_back(std::make_shared<Fused>());
       inputs = width;
     }
-    features_->append(std::make_shared<MaxPool2d>());
+    features_.push_back(std::make_shared<MaxPool2d>());
   }
-  scale_convolutions(*features_);
+  scale_convolutions(*add_child("features", std::make_shared<Sequential>(features_)));
   classifier_ = add_child("classifier", std::make_shared<Sequential>());
   for (const int64_t width : {map_channels() * 49, hidden}) {
     classifier_->append(std::make_shared<Linear>(width, hidden, random, Linear::Options{.activation = kRelu}));
@@ -41,7 +40,12 @@ Vgg::Vgg(const ModelOptions& options, Random& random, int depth, int64_t hidden)
 
 Tensor Vgg::map(const Tensor& images) {
   check_input(*this, images, 4, channels_, 32);
-  return (*features_)(images);
+  Tensor x = images;
+  for (size_t i = 0; i < features_.size(); ++i) {
+    x = (*features_[i])(x);
+    if (dynamic_cast<const Fused*>(features_[i].get())) x = seen(concat("features.", i), x);
+  }
+  return x;
 }
 
 Tensor Vgg::features(const Tensor& clips) {

@@ -30,7 +30,8 @@ class Vgg : public FrameModel {
  private:
   int depth_;
   int64_t channels_, hidden_;
-  std::shared_ptr<Sequential> features_, classifier_;
+  std::vector<std::shared_ptr<Module>> features_;
+  std::shared_ptr<Sequential> classifier_;
   std::shared_ptr<Linear> head_;  // null: none
 };
 

@@ -36,15 +36,17 @@ std::shared_ptr<Module> step_of(Step step, int64_t inputs, int64_t middle, int64
 }
 
 // relu(f(x) + x), f being two steps with batch norm; where f changes the shape, x goes through a 1x1x1 convolution.
+// drop_path: the probability of leaving f(x) out.
 class Block : public Module {
  public:
-  Block(Step step, int64_t inputs, int64_t outputs, int64_t stride, Random& random) {
+  Block(Step step, int64_t inputs, int64_t outputs, int64_t stride, double drop_path, Random& random) {
     const int64_t middle = inputs * outputs * 27 / (inputs * 9 + 3 * outputs);
     conv1_ = add_child("conv1", std::make_shared<Sequential>());
     conv1_->append(step_of(step, inputs, middle, outputs, stride, random));
     conv1_->append(norm_relu(outputs));
     last_step_ = step_of(step, outputs, middle, outputs, 1, random);
-    last_norm_ = norm_relu(outputs);
+    last_norm_ = drop_path > 0 ? std::make_shared<BatchNorm>(outputs) : norm_relu(outputs);
+    if (drop_path > 0) drop_path_ = add_child("drop_path", std::make_shared<DropPath>(drop_path));
     add_child("conv2", std::make_shared<Sequential>(std::vector<std::shared_ptr<Module>>{last_step_, last_norm_}));
     if (stride == 1 && inputs == outputs) return;
     downsample_ = add_child("downsample", std::make_shared<Sequential>());
@@ -56,7 +58,8 @@ class Block : public Module {
 
  protected:
   Tensor forward(const Tensor& x) override {
-    return last_norm_->with_residual((*last_step_)((*conv1_)(x)), downsample_ ? (*downsample_)(x) : x);
+    const Tensor change = (*last_step_)((*conv1_)(x));
+    return residual_relu(change, downsample_ ? (*downsample_)(x) : x, *last_norm_, drop_path_.get());
   }
 
  private:
@@ -64,6 +67,7 @@ class Block : public Module {
   std::shared_ptr<Module> last_step_;
   std::shared_ptr<BatchNorm> last_norm_;
   std::shared_ptr<Sequential> downsample_;  // null: none
+  std::shared_ptr<DropPath> drop_path_;     // null: none
 };
 
 }  // namespace
@@ -87,8 +91,9 @@ VideoResNet::VideoResNet(const ModelOptions& options, Random& random, Kind kind)
                                                    : Step::full;
     const int64_t outputs = int64_t{64} << i;
     layers_.push_back(add_child("layer" + std::to_string(i + 1), std::make_shared<Sequential>()));
-    layers_.back()->append(std::make_shared<Block>(step, inputs, outputs, i > 0 ? 2 : 1, random));
-    layers_.back()->append(std::make_shared<Block>(step, outputs, outputs, 1, random));
+    const auto drop = [&](int64_t block) { return drop_path_at(options.drop_path, 2 * i + block, 8); };
+    layers_.back()->append(std::make_shared<Block>(step, inputs, outputs, i > 0 ? 2 : 1, drop(0), random));
+    layers_.back()->append(std::make_shared<Block>(step, outputs, outputs, 1, drop(1), random));
     inputs = outputs;
   }
   scale_convolutions(*this);
@@ -99,8 +104,12 @@ VideoResNet::VideoResNet(const ModelOptions& options, Random& random, Kind kind)
 
 Tensor VideoResNet::features(const Tensor& clips) {
   check_input(*this, clips, 5, channels_, 1);
-  Tensor x = (*stem_)(clips);
-  for (const auto& layer : layers_) x = (*layer)(x);
+  const auto through = [this](const std::shared_ptr<Sequential>& part, const Tensor& x) {
+    const auto run = [part](const Tensor& in) { return (*part)(in); };
+    return recompute_ ? recomputed(*part, run, x) : run(x);
+  };
+  Tensor x = through(stem_, clips);
+  for (size_t i = 0; i < layers_.size(); ++i) x = seen("layer" + std::to_string(i + 1), through(layers_[i], x));
   return global_average_pool(x);
 }
 

@@ -14,18 +14,21 @@ namespace engine::layers {
 
 class VideoResNet : public VideoModel {
  public:
+  static constexpr bool kDropsPaths = true;
   enum class Kind { r3d, mc3, r2plus1d };
   VideoResNet(const ModelOptions& options, Random& random, Kind kind);
 
   Tensor features(const Tensor& clips) override;
   int64_t feature_count() const override { return 512; }
   std::string describe() const override;
+  bool set_recompute(bool on) override { return recompute_ = on, true; }
 
  protected:
   Tensor forward(const Tensor& clips) override;
 
  private:
   Kind kind_;
+  bool recompute_ = false;
   int64_t channels_;
   std::shared_ptr<Sequential> stem_;
   std::vector<std::shared_ptr<Sequential>> layers_;
