@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include <cmath>
 #include <vector>
 
 #include "train/schedule.h"
@@ -49,4 +50,32 @@ TEST_CASE("schedule: a warm-up as long as the run or longer leaves no division b
   CHECK(learning_rate(schedule, 4) == doctest::Approx(1.0));
   CHECK(learning_rate(schedule, 5) == doctest::Approx(1.0));
   CHECK(learning_rate(schedule, 6) == doctest::Approx(0.0));
+}
+
+TEST_CASE("schedule: multistep multiplies at its milestones, plateau does not move by itself") {
+  const Schedule schedule{.kind = ScheduleKind::multistep, .peak = 2.0, .drop_factor = 0.3, .milestones = {4, 5, 11}};
+  CHECK(learning_rate(schedule, 3) == doctest::Approx(2.0));
+  CHECK(learning_rate(schedule, 4) == doctest::Approx(0.6));
+  CHECK(learning_rate(schedule, 5) == doctest::Approx(0.18));
+  CHECK(learning_rate(schedule, 10) == doctest::Approx(0.18));
+  CHECK(learning_rate(schedule, 11) == doctest::Approx(0.054));
+  const Schedule plateau{.kind = ScheduleKind::plateau, .peak = 0.7, .warmup_steps = 2, .total_steps = 4};
+  CHECK(learning_rate(plateau, 0) == doctest::Approx(0.35));
+  CHECK(learning_rate(plateau, 400) == 0.7);
+}
+
+TEST_CASE("schedule: a plateau's factor follows the losses") {
+  Schedule schedule{.kind = ScheduleKind::plateau, .drop_factor = 0.5, .plateau_patience = 2};
+  const auto factor = [&](const std::vector<double>& losses) { return engine::plateau_factor(schedule, losses); };
+  CHECK(factor({}) == 1);
+  CHECK(factor({3, 2, 1, 1.5, 1}) == 1);             // two that are not lower are borne
+  CHECK(factor({3, 2, 1, 1.5, 1, 0.99995}) == 0.5);  // lower by too little
+  CHECK(factor({3, 2, 1, 1.5, 1, 0.9}) == 1);
+  CHECK(factor({1, 2, 2, 2, 2, 2}) == 0.5);
+  CHECK(factor({1, 2, 2, 2, 2, 2, 2}) == 0.25);
+  CHECK(factor({1, NAN, NAN, NAN}) == 0.5);
+  schedule.plateau_patience = 0;
+  CHECK(factor({1, 2, 0.5, 2, 2}) == 0.125);
+  schedule.kind = ScheduleKind::constant;
+  CHECK(factor({1, 2, 2, 2, 2, 2}) == 1);
 }

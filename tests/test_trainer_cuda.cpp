@@ -1,5 +1,6 @@
 // Training on CUDA: on a GPU, or on the CPU in the build with ENGINE_CUDA=HOST.
 #include <cmath>
+#include <functional>
 
 #include "engine/random.h"
 #include "engine/recording.h"
@@ -55,8 +56,9 @@ struct Run {
   Tensor logits;
 };
 
-// Seven steps, one of them with a smaller batch.
-Run train(Device device, DType compute = DType::f32, bool record = true, Head head = Head::classification) {
+// Seven steps, one of them with a smaller batch; `change` is made to the options.
+Run train(Device device, DType compute = DType::f32, bool record = true, Head head = Head::classification,
+          const std::function<void(TrainerOptions&)>& change = {}) {
   TrainerOptions options;
   options.device = device;
   options.compute = compute;
@@ -66,12 +68,19 @@ Run train(Device device, DType compute = DType::f32, bool record = true, Head he
   options.schedule.total_steps = 7;
   options.seed = 3;
   if (head == Head::multilabel) options.objective.weights = Tensor::from<float>({2, 0.5f, 3});
+  if (change) change(options);
   Classifier classifier(description(head));
   Trainer trainer(classifier, options);
   Run run;
-  for (int64_t step = 0; step < 7; ++step)
-    run.losses.push_back(static_cast<float>(trainer.step(make_batch(step, step == 5 ? 2 : 3, head)).loss));
-  for (const NamedTensor& each : trainer.file().tensors) run.tensors.push_back({each.name, each.tensor.to(kCpu)});
+  for (int64_t step = 0; step < 7; ++step) {
+    const Batch batch = make_batch(step, step == 5 ? 2 : 3, head);
+    for (int64_t part = 1; part < options.accumulate; ++part) {
+      const int64_t later = batch.frames.size(0) + 3 * (options.accumulate - part - 1);
+      trainer.queue(make_batch(100 * part + step, 3, head), later);
+    }
+    run.losses.push_back(static_cast<float>(trainer.step(batch).loss));
+  }
+  for (const NamedTensor& each : trainer.model().tensors) run.tensors.push_back({each.name, each.tensor.to(kCpu)});
   run.logits = Evaluator(classifier)(make_batch(9, 3).frames);
   return run;
 }
@@ -134,6 +143,23 @@ TEST_CASE("CUDA: heads for numbers and labels are recorded, too, and follow the 
     CHECK(distance(recorded, cpu) < 1e-3);
     for (size_t i = 0; i < cpu.losses.size(); ++i)
       CHECK(recorded.losses[i] == doctest::Approx(cpu.losses[i]).epsilon(1e-4));
+  }
+}
+
+TEST_CASE("CUDA: steps of several batches, averages and mixtures are recorded, too, and follow the CPU") {
+  if (!have_device()) return;
+  const auto change = [](TrainerOptions& options) {
+    options.accumulate = 3;
+    options.ema = 0.5;
+    options.mixing = {.mixup = 0.5, .cutmix = 0.5};
+  };
+  for (const DType compute : {DType::f32, DType::bf16}) {
+    INFO(name_of(compute));
+    const Run recorded = train(kCuda, compute, true, Head::classification, change);
+    check_same_bits(recorded, train(kCuda, compute, false, Head::classification, change));
+    check_same_bits(recorded, train(kCuda, compute, true, Head::classification, change));
+    const Run cpu = train(kCpu, DType::f32, true, Head::classification, change);
+    CHECK(distance(recorded, cpu) < (compute == DType::f32 ? 1e-3 : 3e-2));
   }
 }
 

@@ -93,9 +93,22 @@ void check_head(const TrainOptions& options) {
   };
   if (options.head != Head::classification && options.label_smoothing > 0)
     refuse_with("--label-smoothing", "leave it out");
+  if (options.head != Head::classification && options.recipe.balance)
+    refuse_with("--balance", options.head == Head::multilabel ? "use --class-weights auto" : "numbers have no classes");
   if (options.head != Head::regression) return;
   if (options.class_weights == ClassWeights::automatic) refuse_with("--class-weights auto", "numbers have no classes");
   if (!options.flip_swap.empty()) refuse_with("--flip-swap", "numbers have no classes");
+}
+
+void check_recipe(const TrainOptions& options) {
+  const auto refuse = [](const char* why) { throw Error(why, exit_code::kUsage); };
+  const Recipe& recipe = options.recipe;
+  const bool weighted = options.class_weights == ClassWeights::automatic;
+  if ((options.schedule == ScheduleKind::multistep) == recipe.milestones.empty())
+    refuse("--schedule multistep and --milestones belong together: give both, as in --milestones 30,60, or neither");
+  if (weighted && recipe.balance) refuse("--balance and --class-weights auto make up for the same twice; use one");
+  if (weighted && options.head == Head::classification && (recipe.mixup > 0 || recipe.cutmix > 0))
+    refuse("--class-weights auto has no meaning for mixed clips; use --balance, or leave out --mixup and --cutmix");
 }
 
 std::vector<int64_t> mirrored_labels(const TrainOptions& options, const std::vector<std::string>& classes) {
@@ -139,12 +152,13 @@ LoaderOptions training_loader(const TrainOptions& options, const std::vector<std
           .batch = static_cast<int>(options.batch),
           .workers = static_cast<int>(*options.workers),
           .memory = options.loader_memory.value_or(0),
+          .balance = options.recipe.balance,
           .seed = static_cast<uint64_t>(options.seed),
           .mirrored_labels = mirrored_labels(options, classes),
           .source = source_options(input)};
 }
 
-Tensor balanced_class_weights(const Dataset& dataset) {
+Tensor balanced_class_weights(const Dataset& dataset, const std::vector<int64_t>& mirrored_labels) {
   const bool multilabel = dataset.head == Head::multilabel;
   std::vector<double> counts(dataset.classes.size(), 0.0);
   for (const Sample& sample : dataset.samples)
@@ -152,6 +166,10 @@ Tensor balanced_class_weights(const Dataset& dataset) {
       std::ranges::transform(counts, sample.targets, counts.begin(), std::plus{});
     else
       ++counts[static_cast<size_t>(sample.label)];
+  if (!mirrored_labels.empty()) {  // half of the clips
+    const std::vector<double> own = counts;
+    for (size_t c = 0; c < own.size(); ++c) counts[c] = (own[c] + own[static_cast<size_t>(mirrored_labels[c])]) / 2;
+  }
   const auto samples = static_cast<double>(dataset.samples.size());
   const double fair = samples / static_cast<double>(counts.size());
   std::vector<float> weights;

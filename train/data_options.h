@@ -22,6 +22,8 @@ LoaderOptions evaluation_loader(const Preprocessing& preprocessing, int64_t work
                                 TestCrops crops = TestCrops::centre);
 // Throws Error (kUsage) for options that make no sense with options.head.
 void check_head(const TrainOptions& options);
+// Throws Error (kUsage) for settings of the training that contradict each other.
+void check_recipe(const TrainOptions& options);
 // The label of a mirrored clip in place of each label, by options.flip_swap; empty where that is. Throws Error (kUsage)
 // when it does not name two of the classes, or without options.flip.
 std::vector<int64_t> mirrored_labels(const TrainOptions& options, const std::vector<std::string>& classes);
@@ -31,7 +33,8 @@ LoaderOptions training_loader(const TrainOptions& options, const std::vector<std
 // Weights for the loss, (classes) f32. classification: every class counts the same: samples / (classes x samples of the
 // class); classes without samples get 0; the mean over the samples is 1. multilabel: of the samples that have a label,
 // so that they count as much as those that do not: samples without / samples with; 1 where either is 0.
-Tensor balanced_class_weights(const Dataset& dataset);
+// mirrored_labels(): half of the samples count as what they are when mirrored.
+Tensor balanced_class_weights(const Dataset& dataset, const std::vector<int64_t>& mirrored_labels = {});
 
 // The index that lies where that of `data` does, a folder, a list or a video in a folder; none where there is none that
 // can be used.

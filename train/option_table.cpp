@@ -96,11 +96,12 @@ std::string suggestion(const std::string& key, const std::vector<std::string>& k
   return "";
 }
 
-toml::table parse_file(const std::string& path) {
+// A text, or where there is none the file.
+toml::table parse_toml(const std::string& path, const std::string* text) {
   try {
-    return toml::parse_file(path);
+    return text != nullptr ? toml::parse(*text, path) : toml::parse_file(path);
   } catch (const toml::parse_error& error) {
-    if (error.source().begin.line == 0)
+    if (text == nullptr && error.source().begin.line == 0)
       throw Error(fmt::format("{}: cannot be read: {}", path, error.description()), exit_code::kNoInput);
     refuse(place(path, error.source()) + std::string(error.description()));
   }
@@ -183,20 +184,22 @@ void OptionTable::custom(OptionName name, std::string domain, std::function<bool
   option.get = std::move(get);
 }
 
-void OptionTable::bind(CLI::App& app) {
+void OptionTable::bind(CLI::App& app, const std::vector<std::string>& shown) {
   for (size_t i = 0; i < options_.size(); ++i) {
     const Option& option = options_[i];
     const std::string name = flag_name(option);
+    const bool hidden = !shown.empty() && std::ranges::count(shown, option.flag) == 0;
+    const std::string group = hidden ? "" : option.group;
     if (option.kind == ValueKind::boolean) {
       app.add_flag_function(
              name, [this, i](int64_t count) { given_.emplace_back(i, count > 0 ? "true" : "false"); },
              help_text(option))
-          ->group(option.group);
+          ->group(group);
       continue;
     }
     app.add_option_function<std::string>(
            name, [this, i](const std::string& text) { given_.emplace_back(i, text); }, help_text(option))
-        ->group(option.group)
+        ->group(group)
         ->type_name(option.value_name)
         ->take_last();
   }
@@ -211,8 +214,12 @@ void OptionTable::apply_flags() {
   for (const auto& [index, text] : given_) assign(options_[index], text, flag_name(options_[index]));
 }
 
-void OptionTable::read_file(const std::string& path) {
-  const toml::table file = parse_file(path);
+void OptionTable::read_file(const std::string& path) { read(path, nullptr); }
+
+void OptionTable::read_text(const std::string& text, const std::string& where) { read(where, &text); }
+
+void OptionTable::read(const std::string& path, const std::string* text) {
+  const toml::table file = parse_toml(path, text);
   std::vector<std::string> keys;
   for (const Option& option : options_)
     if (!option.key.empty()) keys.push_back(option.key);
@@ -221,11 +228,11 @@ void OptionTable::read_file(const std::string& path) {
     const auto found = std::find_if(options_.begin(), options_.end(), [&](const Option& o) { return o.key == key; });
     if (found == options_.end())
       refuse(fmt::format("{}unknown key '{}'{}", place(path, where), key, suggestion(key, keys)));
-    const std::optional<std::string> text = text_of(node, found->kind);
-    if (!text)
+    const std::optional<std::string> value = text_of(node, found->kind);
+    if (!value)
       refuse(concat(place(path, node.source()), key, " must be ", found->domain.empty() ? "a text" : found->domain,
                     ", not a TOML ", node.type()));
-    assign(*found, *text, place(path, node.source()) + key);
+    assign(*found, *value, place(path, node.source()) + key);
   };
   for (const auto& [section, node] : file) {
     const std::string name(section.str());

@@ -72,15 +72,19 @@ class OptionTable {
   const std::vector<Option>& options() const { return options_; }
 
   // Declares the flags to CLI11. What it parses takes effect in apply_flags(), so that files can come before flags.
-  void bind(CLI::App& app);
+  // Only the flags in `shown` are in the help; all of them when it is empty.
+  void bind(CLI::App& app, const std::vector<std::string>& shown = {});
   void apply_flags();
   // Reads a TOML file. Unknown keys are errors with the nearest known name.
   void read_file(const std::string& path);
+  // The same of its text; `where` stands for the path in messages.
+  void read_text(const std::string& text, const std::string& where);
   // All settings that have a key, with their help as comments; read_file() understands it.
   std::string to_toml() const;
 
  private:
   Option& add(OptionName name, ValueKind kind);
+  void read(const std::string& path, const std::string* text);
   void assign(const Option& option, const std::string& text, const std::string& where) const;
 
   std::string group_ = "Options";

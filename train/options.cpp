@@ -241,13 +241,21 @@ void declare_optimization(OptionTable& table, TrainOptions& o) {
                {{"sgd", OptimizerKind::sgd}, {"adam", OptimizerKind::adam}, {"adamw", OptimizerKind::adamw}});
   table.number({"momentum", "optim.momentum", "X", "Momentum of sgd"}, o.momentum, part);
   table.choice({"schedule", "optim.schedule", "NAME", "How the learning rate goes on after the warm-up"}, o.schedule,
-               {{"constant", ScheduleKind::constant}, {"cosine", ScheduleKind::cosine}, {"step", ScheduleKind::step}});
+               {{"constant", ScheduleKind::constant},
+                {"cosine", ScheduleKind::cosine},
+                {"step", ScheduleKind::step},
+                {"multistep", ScheduleKind::multistep},
+                {"plateau", ScheduleKind::plateau}});
   table.integer(
       {"warmup", "optim.warmup", "N", "Steps over which the learning rate rises; auto: a twentieth of the run"},
       o.warmup, count);
+  table.integer({"schedule-epochs", "optim.schedule_epochs", "N",
+                 "Epochs that the schedule is laid out for; auto: those of the run when it started"},
+                o.schedule_epochs, {.low = 1, .high = kLargestCount});
   table.integer({"drop-every", "optim.drop_every", "N", "Schedule step: epochs between two drops"}, o.drop_every,
                 {.low = 1, .high = kLargestCount});
-  table.number({"drop-factor", "optim.drop_factor", "X", "Schedule step: what a drop multiplies the rate by"},
+  table.number({"drop-factor", "optim.drop_factor", "X",
+                "Schedules step, multistep and plateau: what a drop multiplies the rate by"},
                o.drop_factor, part);
   table.number({"clip-norm", "optim.clip_norm", "X", "Scale gradients down to this norm; 0: never"}, o.clip_norm,
                {.low = 0, .high = kLargestCount});
@@ -256,11 +264,23 @@ void declare_optimization(OptionTable& table, TrainOptions& o) {
   table.choice(
       {"class-weights", "optim.class_weights", "HOW", "auto: rare classes or labels count for more in the loss"},
       o.class_weights, {{"none", ClassWeights::none}, {"auto", ClassWeights::automatic}});
+  declare(table, o.recipe);
 }
 
 void declare_run(OptionTable& table, TrainOptions& o) {
   table.group("Run");
   table.text({"out", "run.out", "DIR", "Folder of results; without it runs/<data>-<model>"}, o.out);
+  table.text({"resume", "", "DIR",
+              "Go on with the run in this folder, with its settings, from its newest checkpoint; flags given beside it "
+              "win where they do not change what was learnt"},
+             o.resume);
+  table.integer({"checkpoint-steps", "run.checkpoint_steps", "N",
+                 "Steps after which a checkpoint is saved, beside those after every epoch; 0: none"},
+                o.checkpoint_steps, {.low = 0, .high = kLargestCount});
+  table.number({"checkpoint-minutes", "run.checkpoint_minutes", "X", "The same in minutes; 0: none"},
+               o.checkpoint_minutes, {.low = 0, .high = kLargestCount});
+  table.integer({"keep-checkpoints", "run.keep_checkpoints", "N", "How many of them stay, the newest"},
+                o.keep_checkpoints, {.low = 1, .high = 1000});
   table.integer({"seed", "run.seed", "N", "Where all randomness starts"}, o.seed, {.low = 0, .high = 9e15});
   table.integer({"threads", "run.threads", "N", "Threads that compute"}, o.threads, {.low = 1, .high = 4096});
   table.integer({"workers", "run.workers", "N", "Threads that read videos; 0: the main thread. Changes no result"},

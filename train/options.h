@@ -13,6 +13,7 @@
 #include "train/optimizer.h"
 #include "train/option_table.h"
 #include "train/progress.h"
+#include "train/recipe.h"
 #include "train/schedule.h"
 
 namespace engine {
@@ -84,9 +85,13 @@ struct TrainOptions {
   double drop_factor = 0.1, clip_norm = 1.0, label_smoothing = 0.0;
   int64_t drop_every = 1;
   ClassWeights class_weights = ClassWeights::none;
+  Recipe recipe;
 
   // Run
-  std::string out;
+  std::string out, resume;
+  std::optional<int64_t> schedule_epochs;
+  int64_t checkpoint_steps = 0, keep_checkpoints = 2;
+  double checkpoint_minutes = 10;
   int64_t seed = 0;
   std::optional<int64_t> threads, workers;
   std::optional<int64_t> loader_memory;  // bytes
