@@ -56,6 +56,8 @@ struct Outcome {
 
 // Whether programs see the machine's CUDA devices; what the suites expect is what the CPU gives.
 inline bool with_cuda_devices = false;
+// The same for a program that a shell starts, before its name.
+inline constexpr const char* kWithoutCuda = "CUDA_VISIBLE_DEVICES= ";
 
 // A program under way, with its output going to files.
 class Process {

@@ -75,9 +75,9 @@ TEST_CASE("metrics: tables name every class and hold every count") {
   metrics.add(std::array<float, 2>{1, 0}, 1);
   const std::string classes = output_table(metrics.result(), {"left", "right"});
   CHECK(classes ==
-        "class  samples  recall  precision\n"
-        "left         1   1.000      0.500\n"
-        "right        1   0.000          -\n");
+        "class  samples  recall  precision     F1\n"
+        "left         1   1.000      0.500  0.667\n"
+        "right        1   0.000          -  0.000\n");
   const std::string confusion = confusion_table(metrics.result(), {"left", "right"});
   CHECK(confusion ==
         "label          0     1  (predicted)\n"

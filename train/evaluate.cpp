@@ -19,6 +19,15 @@ double log_of_sum(const std::vector<double>& x) {
   return largest + std::log(sum);
 }
 
+// A copy: the loader takes its batches' memory back.
+Tensor clip_of(const Tensor& frames, size_t i) {
+  const auto n = static_cast<int64_t>(i);
+  const Shape shape(frames.shape().begin() + 1, frames.shape().end());
+  const Tensor clip = Tensor::empty(shape, frames.dtype());
+  clip.copy_from(frames.slice(n, n + 1).reshape(shape));
+  return clip;
+}
+
 }  // namespace
 
 Tensor Evaluator::logits(const Tensor& clip) {
@@ -72,17 +81,39 @@ std::vector<float> mean_outputs(Head head, const std::vector<std::vector<float>>
   return result;
 }
 
-ViewsEvaluation evaluate_views(Classifier& classifier, Loader& clips, const std::function<bool()>& proceed) {
+ViewsMetrics::ViewsMetrics(const ModelFile& model, TellView finished)
+    : head_(model.head), finished_(std::move(finished)), videos_(make_metrics(model)), each_(make_metrics(model)) {}
+
+void ViewsMetrics::add(int64_t sample, std::span<const float> outputs, std::span<const double> targets) {
+  if (sample != sample_) finish_sample();
+  sample_ = sample;
+  each_->add(outputs, targets);
+  views_.emplace_back(outputs.begin(), outputs.end());
+  target_.assign(targets.begin(), targets.end());
+}
+
+void ViewsMetrics::finish_sample() {
+  if (views_.empty()) return;
+  const std::vector<float> outputs = mean_outputs(head_, views_);
+  videos_->add(outputs, target_);
+  if (finished_) finished_(sample_, outputs, target_);
+  views_.clear();
+}
+
+ViewsEvaluation ViewsMetrics::result() {
+  finish_sample();
+  return {videos_->result(), each_->result()};
+}
+
+ViewsEvaluation evaluate_views(Classifier& classifier, Loader& clips, const std::function<bool()>& proceed,
+                               const TellView& tell, const VideoObserver& observe) {
   Evaluator evaluator(classifier);
-  const std::unique_ptr<Metrics> videos = make_metrics(classifier.description());
-  const std::unique_ptr<Metrics> each = make_metrics(classifier.description());
-  std::vector<std::vector<float>> views;  // of `sample`
-  std::vector<double> target;
-  int64_t sample = -1;
-  const auto finish_video = [&] {
-    if (!views.empty()) videos->add(mean_outputs(classifier.description().head, views), target);
-    views.clear();
-  };
+  Tensor first_view;  // of the video at hand, where someone observes
+  int64_t video = -1;
+  ViewsMetrics metrics(classifier.description(),
+                       [&](int64_t sample, std::span<const float> outputs, std::span<const double> targets) {
+                         if (observe) observe({sample, outputs, targets, first_view});
+                       });
   Batch batch;
   clips.start_epoch(0);
   while (clips.next(batch)) {
@@ -91,18 +122,16 @@ ViewsEvaluation evaluate_views(Classifier& classifier, Loader& clips, const std:
     const std::span<const double> truths = targets.values<double>();
     const size_t count = batch.items.size(), columns = values.size() / count, truth = truths.size() / count;
     for (size_t i = 0; i < count; ++i) {
-      if (batch.items[i] != sample) finish_video();
-      sample = batch.items[i];
       const auto row = values.subspan(i * columns, columns);
       const auto its = truths.subspan(i * truth, truth);
-      each->add(row, its);
-      views.emplace_back(row.begin(), row.end());
-      target.assign(its.begin(), its.end());
+      metrics.add(batch.items[i], row, its);  // which finishes the video before
+      if (observe && batch.items[i] != video) first_view = clip_of(batch.frames, i);
+      video = batch.items[i];
+      if (tell) tell(batch.items[i], row, its);
     }
     if (proceed && !proceed()) break;
   }
-  finish_video();
-  return {videos->result(), each->result()};
+  return metrics.result();
 }
 
 Evaluation evaluate(Classifier& classifier, Loader& clips, const std::function<bool()>& proceed) {

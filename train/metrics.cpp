@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "engine/tensor.h"
 #include "train/head.h"
@@ -52,6 +53,11 @@ void ClassMetrics::add(std::span<const float> logits, int64_t label) {
   for (const float logit : logits) sum += std::exp(static_cast<double>(logit) - *largest);
   loss_sum_ += std::log(sum) + *largest - logits[static_cast<size_t>(label)];
   ++confusion_[static_cast<size_t>(label * classes_ + (largest - logits.begin()))];
+  size_t rank = 0;
+  const float own = logits[static_cast<size_t>(label)];
+  for (size_t k = 0; k < logits.size(); ++k)
+    rank += !(logits[k] <= own) || (logits[k] == own && k < static_cast<size_t>(label)) ? 1 : 0;
+  if (rank < ranked_.size()) ++ranked_[rank];
   ++samples_;
 }
 
@@ -79,6 +85,15 @@ double ClassMetrics::accuracy() const {
   return ratio(right, samples_);
 }
 
+double ClassMetrics::top_accuracy(int64_t k) const {
+  ENGINE_CHECK(k >= 1 && k <= std::ssize(ranked_), "metrics: top-", k, " accuracy");
+  return ratio(std::accumulate(ranked_.begin(), ranked_.begin() + k, int64_t{0}), samples_);
+}
+
+double ClassMetrics::f1(int64_t label) const {
+  return ratio(2 * count(label, label), labelled(label) + predicted(label));
+}
+
 double ClassMetrics::recall(int64_t truth) const { return ratio(count(truth, truth), labelled(truth)); }
 
 double ClassMetrics::precision(int64_t prediction) const {
@@ -94,13 +109,18 @@ double ClassMetrics::mean_recall() const {
 Evaluation ClassMetrics::result() const {
   Evaluation result{.samples = samples_, .loss = loss()};
   result.figures = {{"accuracy", "accuracy", accuracy()}, {"mean_class_recall", "mean class recall", mean_recall()}};
+  std::vector<double> scores;
   for (int64_t label = 0; label < classes_; ++label) {
     result.outputs.push_back({{"clips", "samples", static_cast<double>(labelled(label)), Figure::Kind::count},
                               {"recall", "recall", recall(label)},
-                              {"precision", "precision", precision(label)}});
+                              {"precision", "precision", precision(label)},
+                              {"f1", "F1", f1(label)}});
+    scores.push_back(f1(label));
     auto& row = result.confusion.emplace_back();
     for (int64_t column = 0; column < classes_; ++column) row.push_back(count(label, column));
   }
+  result.more = {{"macro_f1", "macro F1", mean_of_numbers(scores)}};
+  if (classes_ > std::ssize(ranked_)) result.more.push_back({"top5_accuracy", "top-5 accuracy", top_accuracy(5)});
   return result;
 }
 
@@ -133,6 +153,30 @@ std::string output_table(const Evaluation& evaluation, const std::vector<std::st
     for (size_t column = 0; column < widths.size(); ++column)
       text += fmt::format("  {:>{}}", to_text(evaluation.outputs[output][column]), widths[column]);
     text += '\n';
+  }
+  return text;
+}
+
+std::string worst_classes(const Evaluation& evaluation, const std::vector<std::string>& names, size_t count) {
+  struct Row {
+    size_t label;
+    int64_t right, all;
+  };
+  std::vector<Row> rows;
+  for (size_t label = 0; label < names.size(); ++label) {
+    const std::vector<int64_t>& row = evaluation.confusion[label];
+    const int64_t all = std::accumulate(row.begin(), row.end(), int64_t{0});
+    if (row[label] < all) rows.push_back({label, row[label], all});
+  }
+  const auto worse = [](const Row& a, const Row& b) { return a.right * b.all < b.right * a.all; };
+  std::ranges::stable_sort(rows, worse);
+  std::string text;
+  for (const auto& [label, right, all] : std::span(rows).first(std::min(count, rows.size()))) {
+    std::vector<int64_t> wrong = evaluation.confusion[label];
+    wrong[label] = 0;
+    const auto most = std::ranges::max_element(wrong);
+    text += fmt::format("{}: {} of {} right; most taken for {}, {}\n", names[label], right, all,
+                        names[static_cast<size_t>(most - wrong.begin())], *most);
   }
   return text;
 }

@@ -1,4 +1,4 @@
-// Trained models applied: what engine_predict does.
+// A trained model applied to videos: what the subcommands of engine_predict share.
 #pragma once
 
 #include <cstdint>
@@ -7,10 +7,49 @@
 #include <string>
 #include <vector>
 
+#include "train/cli.h"
 #include "train/evaluate.h"
 #include "train/options.h"
 
 namespace engine {
+
+// A model, and how it is computed.
+struct ModelChoice {
+  std::string path;
+  DeviceChoice device = DeviceChoice::automatic;
+  Precision precision = Precision::automatic;
+};
+// The model, on the device and in the precision wanted. Throws as Classifier::load().
+Classifier open_model(const ModelChoice& choice);
+
+// The videos that `path` stands for: itself when it is a file or a folder of images, else every video in the folder and
+// below it, by name. Throws Error (kNoInput) when it is missing or holds none.
+std::vector<std::string> videos_at(const std::string& path);
+
+// The videos that a command was given, and what went wrong with them: told on stderr as it happens, while the others
+// go on.
+class VideoFiles {
+ public:
+  // Every path as in videos_at().
+  explicit VideoFiles(const std::vector<std::string>& paths);
+  const std::vector<std::string>& names() const { return names_; }
+  // Calls work(name, index) for each, in order, and ends early where nobody reads stdout any more; `index` as in
+  // open_present() (train/data_options.h), null where there is none.
+  void for_each(const std::function<void(const std::string& name, const VideoIndex* index)>& work);
+  // kOk, or that of the first error.
+  int code() const { return code_; }
+
+ private:
+  void guarded(const std::function<void()>& work);
+
+  std::vector<std::string> names_;
+  std::vector<std::shared_ptr<const VideoIndex>> indices_;  // of each
+  int code_ = exit_code::kOk;
+};
+
+// The clip of a video that an evaluation looks at, as the model was trained on: (1, frames_to_read, H, W, 3) u8. Throws
+// what reading the video throws.
+Tensor clip_of(const Preprocessing& preprocessing, const std::string& file, const VideoIndex* index = nullptr);
 
 // A part of a video: its first and last frame, and their times in seconds where the source knows them.
 struct Window {
@@ -24,12 +63,7 @@ struct Prediction {
   std::optional<Window> window{};  // none: the whole video, as the model samples it
 };
 
-// The videos that `path` stands for: itself when it is a file or a folder of images, else every video in the folder and
-// below it, by name. Throws Error (kNoInput) when it is missing or holds none.
-std::vector<std::string> videos_at(const std::string& path);
-
-// Samples and preprocesses the video as an evaluation does; the result is the same to the bit as there. Throws what
-// reading the video throws. `index` as in open_present() (train/data_options.h).
+// Of clip_of(): the same to the bit as in an evaluation.
 Prediction classify(Evaluator& evaluator, const std::string& file, const VideoIndex* index = nullptr);
 // The same for every one of plan_windows() (io/clip.h), in their order; each is told as soon as it is known.
 void classify_windows(Evaluator& evaluator, const std::string& file, const VideoIndex* index, int64_t hop,
@@ -37,35 +71,15 @@ void classify_windows(Evaluator& evaluator, const std::string& file, const Video
 
 // The numbers of the `count` most probable classes, the most probable first.
 std::vector<size_t> top_classes(const std::vector<double>& probabilities, size_t count);
+// What is told of a video: outputs of the network, by number. All targets, or the labels over kLabelThreshold, or the
+// `top` most probable classes.
+std::vector<size_t> told_outputs(Head head, const std::vector<double>& values, size_t top);
 
-struct ClassifyOptions {
-  std::string model;
-  std::vector<std::string> paths;
-  int64_t top = 1;     // of classes
-  int64_t window = 0;  // steps from one window of a video to the next; 0: the video as a whole
-  bool json = false;
-  DeviceChoice device = DeviceChoice::automatic;
-  Precision precision = Precision::automatic;
-};
-// Prints a table, or one JSON object per video, on stdout: the most probable classes, the numbers in the units of the
-// data, or the labels whose probability is over kLabelThreshold ("-" where there is none). What cannot be read is told
-// on stderr; the others go on. Returns kOk or the code of the first error.
-int classify_files(const ClassifyOptions& options);
-
-struct EvaluateOptions {
-  std::string model, data, split;  // split: train, val, test; empty: test, or val where there is no test part
-  double val_fraction = 0.2;
-  int split_number = 0;  // of data sets that come with several
-  int64_t workers = 1;
-  int64_t clips = 1;
-  TestCrops crops = TestCrops::centre;
-  bool json = false;
-  DeviceChoice device = DeviceChoice::automatic;
-  Precision precision = Precision::automatic;
-};
-// Prints the loss, the figures of the model's head (train/metrics.h), those of its classes, targets or labels, and the
-// confusion matrix of classes on stdout; of more than one view of each video those of the views' means, and the figures
-// of single views. Throws Error (kCheckpoint) when the names of the data are not those of the model.
-int evaluate_data(const EvaluateOptions& options);
+// A file for one video in a folder: its name without the ending, `suffix` behind; with a number before that where
+// `taken` has the name already, which it is added to.
+std::string file_beside(const std::string& folder, const std::string& video, const std::string& suffix,
+                        std::vector<std::string>& taken);
+// Makes the folder where there is none. Throws Error (kStorage).
+void make_folder(const std::string& folder);
 
 }  // namespace engine
