@@ -77,6 +77,7 @@ std::string test_line(const Evaluation& evaluation) {
 std::string metrics_json(const std::string& kind, const Evaluation& evaluation, const std::vector<std::string>& names) {
   ordered_json object = {{"kind", kind}, {"clips", evaluation.samples}, {"loss", json_number(evaluation.loss)}};
   add(object, evaluation.figures);
+  add(object, evaluation.more);
   ordered_json outputs = ordered_json::array();
   for (size_t i = 0; i < names.size(); ++i) {
     outputs.push_back({{"name", names[i]}});
