@@ -140,9 +140,44 @@ TEST_CASE("engine_train: config, doctor and help need no data") {
   CHECK(report.find("threads") != std::string::npos);
   CHECK(std::regex_search(report, std::regex("\\nonednn +\\d+\\.\\d+\\.\\d+\\n")));
   CHECK(std::regex_search(report, std::regex("\\nffmpeg +.+ \\(libavcodec \\d+\\.\\d+\\.\\d+\\)\\n")));
-  const Outcome help = run(folder, "engine_train", {"--help"});
+  CHECK(report.find("h264") != std::string::npos);
+  CHECK(std::regex_search(report, std::regex("\\ntest +passed products of integers on cpu: 7 of 7 exact\\n")));
+  CHECK(std::regex_search(report, std::regex("\\ntest +passed convolutions of integers on cpu: 6 of 6 exact\\n")));
+  CHECK(std::regex_search(report,
+                          std::regex("\\ntest +passed ten steps of training on cpu: .*, the same bits twice\\n")));
+  const Outcome help = run(folder, "engine_train", {"--help"}), all = run(folder, "engine_train", {"--help-all"});
   CHECK(help.code == exit_code::kOk);
-  CHECK(help.out.find("Examples:") < help.out.find("--label-smoothing"));
+  CHECK(all.code == exit_code::kOk);
+  CHECK(help.out.find("Examples:") < help.out.find("--epochs"));
+  CHECK(help.out.find("--help-all") != std::string::npos);
+  CHECK(help.out.find("--label-smoothing") == std::string::npos);
+  CHECK(all.out.find("--label-smoothing") != std::string::npos);
+  CHECK(std::ranges::count(help.out, '\n') <= 60);
+}
+
+TEST_CASE("engine_train config: as it is without anything, as it will be, and whether a file will do") {
+  const TemporaryFolder folder;
+  const auto config = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> arguments = {"config"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return run(folder, "engine_train", arguments);
+  };
+  CHECK(config({"--defaults", "--lr", "0.5"}).out == config({}).out);
+  CHECK(config({"--lr", "0.5"}).out != config({}).out);
+  const std::string resolved = config({"--resolved", "--threads", "2", fixture().videos()}).out;
+  CAPTURE(resolved);
+  CHECK(config({}).out.find("\nframes = 'auto'\n") != std::string::npos);
+  CHECK(resolved.find("\nframes = 4\n") != std::string::npos);
+  CHECK(resolved.find("\nsize = '32x32'\n") != std::string::npos);
+  CHECK(config({"--resolved", folder / "none"}).code == exit_code::kNoInput);
+  const std::string good = folder / "good.toml", bad = folder / "bad.toml";
+  write_text(good, resolved);
+  write_text(bad, "[optim]\nlr = 0.1\nepoch = 3\n");
+  CHECK(config({"--check", good}).out == good + ": can be used\n");
+  const Outcome refused = config({"--check", bad});
+  CHECK(refused.code == exit_code::kUsage);
+  CHECK(refused.err ==
+        "engine_train: error: " + bad + ":3:1: unknown key 'optim.epoch'; did you mean 'optim.epochs'?\n");
 }
 
 TEST_CASE("engine_train: data that cannot be used") {

@@ -244,6 +244,7 @@ ModelFile to_model_file(const TensorFile& file, const std::string& where) {
   result.best_metric = metadata.number<double>("best_metric");
   result.seed = metadata.number<uint64_t>("seed");
   result.tensors = file.tensors;
+  std::erase_if(result.tensors, is_of_training);
   return result;
 }
 

@@ -49,12 +49,19 @@ struct ModelFile {
   std::vector<NamedTensor> tensors;  // parameters and buffers, under the module's names
 };
 
+// Whether a tensor is of a training that goes on (train/run_state.h), not of the model.
+inline bool is_of_training(const NamedTensor& tensor) {
+  return tensor.name.starts_with("first_moment.") || tensor.name.starts_with("second_moment.") ||
+         tensor.name.starts_with("average.");
+}
+
 // As metadata of a safetensors file: format, producer, model, head, epoch, step, best_metric and seed as plain text;
 // model_options, classes, preprocessing and, of regression, targets as JSON. No time, no path, no machine: equal
 // content gives equal bytes.
 TensorFile to_tensor_file(const ModelFile& file);
 
-// The way back. Entries of metadata of other names are left alone; a file without a head is a classifier. Throws Error
+// The way back. Entries of metadata of other names are left alone, as are tensors of a training that goes on; a file
+// without a head is a classifier. Throws Error
 // (kCheckpoint) that begins with `where` when an entry is missing or malformed, or when the format is not one that this
 // version reads.
 ModelFile to_model_file(const TensorFile& file, const std::string& where);

@@ -41,6 +41,7 @@ layers::ModelOptions model_options(const ModelFile& file) {
   return {.outputs = static_cast<int64_t>(file.classes.size()),
           .channels = input_channels(file.preprocessing),
           .dropout = option_number(file, "dropout"),
+          .drop_path = option_number(file, "drop_path").value_or(0),
           .seed = file.seed,
           .size = option_text(file, "size"),
           .backbone = option_text(file, "backbone")};
@@ -78,6 +79,9 @@ std::shared_ptr<layers::VideoModel> make_network(const ModelFile& description, s
   layers::ModelOptions options = model_options(description);
   if (outputs) options.outputs = *outputs;
   const auto text = description.model_options.find("description");
+  if (text != description.model_options.end() && options.drop_path > 0)
+    throw Error(concat("model '", description.model, "' is described layer by layer and has no paths to drop"),
+                exit_code::kUsage);
   return text == description.model_options.end()
              ? layers::make_model(description.model, options)
              : make_described_model(text->second, description.model + ".toml", options);

@@ -37,6 +37,10 @@ class Classifier {
   Tensor logits(const Tensor& frames) {
     return (*network_)(network_input(frames, description_.preprocessing, compute_));
   }
+  // The same, as far as the head: (N, feature_count()).
+  Tensor features(const Tensor& frames) {
+    return network_->features(network_input(frames, description_.preprocessing, compute_));
+  }
   // Moves the network, to compute there in f32 or bf16. Before a trainer is made.
   void move_to(Device device, DType compute);
   Device device() const { return network_->parameters().front().tensor.device(); }

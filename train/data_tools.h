@@ -6,19 +6,10 @@
 #include <vector>
 
 #include "io/dataset.h"
+#include "train/cli.h"
 #include "train/progress.h"
 
-namespace CLI {
-class App;
-}
-
 namespace engine {
-
-// A subcommand, declared; run() does what was asked for and returns the exit code.
-struct Subcommand {
-  CLI::App* app;
-  std::function<int()> run;
-};
 
 // What a tool is to look at.
 struct DataChoice {

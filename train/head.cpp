@@ -50,6 +50,8 @@ Tensor training_targets(const ModelFile& model, const Tensor& labels) {
 }
 
 Tensor objective(Head head, const Tensor& outputs, const Tensor& targets, const Objective& options) {
+  if (head == Head::classification && is_float(targets.dtype()))
+    return soft_cross_entropy(cast(outputs, DType::f32), targets);
   if (head == Head::classification)
     return cross_entropy(outputs, targets, {.label_smoothing = options.label_smoothing}, options.weights);
   const Tensor x = cast(outputs, DType::f32);

@@ -31,7 +31,8 @@ struct Objective {
   Tensor weights{};
 };
 // What training minimises: cross-entropy, mean squared error of standardised targets, or binary cross-entropy. The mean
-// over clips (and targets or labels) of outputs (N, outputs), of shape (), f32.
+// over clips (and targets or labels) of outputs (N, outputs), of shape (), f32. Targets of classes may be rows of
+// probabilities (N, classes) f32, too; smoothing and weights are then no concern of this.
 Tensor objective(Head head, const Tensor& outputs, const Tensor& targets, const Objective& options);
 
 // What a row of outputs says, in double precision: the probability of each class or label, or numbers in the units of

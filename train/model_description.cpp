@@ -44,6 +44,12 @@ const char* name_of(Flow::Kind kind) {
   return kind == Flow::clips ? "clips" : kind == Flow::sequences ? "a sequence" : "a vector";
 }
 
+// Whether a layer of this type gives the map of a convolution, or makes another of it place by place.
+bool gives_map(const std::string& type) {
+  return type == "conv2d" || type == "conv3d" || type.ends_with("_norm") || type == "activation" || type == "relu" ||
+         type == "gelu";
+}
+
 // A function, as a layer without parameters.
 class Applied : public Module {
  public:
@@ -122,6 +128,7 @@ class DescribedModel : public layers::VideoModel {
   struct Step {
     std::string name, place;
     std::function<Tensor(const Tensor&)> apply;
+    std::string type;
   };
   layers::ModelOptions options_;
   Random random_;
@@ -218,9 +225,13 @@ Tensor DescribedModel::features(const Tensor& clips) {
   ENGINE_CHECK(clips.rank() == 5 && clips.size(4) == options_.channels, "expected clips (N,T,H,W,", options_.channels,
                "), got ", clips.shape());
   Tensor x = clips;
+  bool over_time = false;  // whether a map's frames know of each other
   for (const Step& step : steps_) {
     try {
       x = step.apply(x);
+      over_time = over_time || step.type.ends_with("3d");
+      if (x.rank() == 5 && gives_map(step.type))
+        x = over_time ? seen(step.name, x) : seen(step.name, x.flatten(0, 1)).reshape(x.shape());
     } catch (const Error& error) {
       if (error.code() != exit_code::kInternal) throw;
       throw Error(
@@ -259,7 +270,7 @@ Function DescribedModel::function(const LayerTable& table, const std::string& ke
 void DescribedModel::append(std::shared_ptr<Module> layer, bool frames) {
   add_child(name_, layer);
   const auto apply = [layer, frames](const Tensor& x) { return frames ? by_frame(*layer, x) : (*layer)(x); };
-  steps_.push_back({name_, place_, apply});
+  steps_.push_back({name_, place_, apply, type_});
 }
 
 void DescribedModel::append(const std::string& words, std::function<Tensor(const Tensor&)> f) {
@@ -419,7 +430,7 @@ void DescribedModel::transformer_encoder(const LayerTable& table) {
     table.refuse(table.find("heads"),
                  fmt::format("{} features do not divide into {} heads", flow_.channels, options.heads));
   const auto encoder = add_child(name_, std::make_shared<layers::TransformerEncoder>(options, random_));
-  steps_.push_back({name_, place_, [encoder](const Tensor& x) { return (*encoder)(x); }});
+  steps_.push_back({name_, place_, [encoder](const Tensor& x) { return (*encoder)(x); }, type_});
 }
 
 void DescribedModel::position(const LayerTable& table) {

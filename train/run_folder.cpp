@@ -10,6 +10,7 @@
 
 #include "engine/tensor.h"
 #include "io/atomic_file.h"
+#include "train/checkpoints.h"
 
 namespace fs = std::filesystem;
 
@@ -26,7 +27,7 @@ std::string default_run_folder(const std::string& data, const std::string& model
   return candidate;
 }
 
-RunFolder::RunFolder(const std::string& path, bool force) : folder_(path) {
+RunFolder::RunFolder(const std::string& path, Earlier earlier) : folder_(path) {
   std::error_code error;
   fs::create_directories(folder_, error);
   if (error)
@@ -34,12 +35,10 @@ RunFolder::RunFolder(const std::string& path, bool force) : folder_(path) {
         concat("output folder '", folder_, "' cannot be made: ", error.message(), "; choose another with --out"),
         exit_code::kStorage);
   lock();
-  for (const std::string& model : {best_model(), last_model()}) {
-    if (force || !fs::exists(model, error)) continue;
+  if (earlier == Earlier::refuse && holds_a_run()) {
     close(descriptor_);
-    throw Error(concat("output folder '", folder_,
-                       "' holds a trained model already; choose another with --out, or add "
-                       "--force to replace it"),
+    throw Error(concat("output folder '", folder_, "' holds a run already; go on with it by --resume ", folder_,
+                       ", choose another with --out, or add --force to replace it"),
                 exit_code::kUsage);
   }
   remove_unfinished();
@@ -47,11 +46,16 @@ RunFolder::RunFolder(const std::string& path, bool force) : folder_(path) {
 
 RunFolder::~RunFolder() {
   std::error_code ignored;
-  if (!fs::exists(last_model(), ignored)) {
+  if (!holds_a_run()) {
     fs::remove(path("config.toml"), ignored);
     fs::remove(folder_, ignored);  // stays when it holds anything else
   }
   close(descriptor_);
+}
+
+bool RunFolder::holds_a_run() const {
+  std::error_code ignored;
+  return fs::exists(best_model(), ignored) || fs::exists(last_model(), ignored) || !checkpoints_in(folder_).empty();
 }
 
 // The lock is on the folder itself and goes with the process.
@@ -70,6 +74,11 @@ void RunFolder::remove_unfinished() const {
   std::error_code ignored;
   for (const auto& entry : fs::directory_iterator(folder_, ignored))
     if (entry.path().filename().string().starts_with(kTemporaryPrefix)) fs::remove(entry.path(), ignored);
+}
+
+void RunFolder::remove_checkpoints() const {
+  std::error_code ignored;
+  for (const fs::path& checkpoint : checkpoints_in(folder_)) fs::remove(checkpoint, ignored);
 }
 
 void RunFolder::write(const std::string& file, const std::string& text) const {

@@ -11,4 +11,7 @@ namespace engine {
 // that `options` were declared in; what was left to "auto" is filled in. Throws Error.
 int train(TrainOptions& options, const OptionTable& table);
 
+// Fills in what was left to "auto", by the data where options.data names some. Throws Error.
+void resolve_settings(TrainOptions& options);
+
 }  // namespace engine
