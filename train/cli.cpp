@@ -66,8 +66,10 @@ class ExamplesFirst : public CLI::Formatter {
   std::string make_help(const CLI::App* app, std::string name, CLI::AppFormatMode mode) const override {
     if (mode == CLI::AppFormatMode::Sub) return make_expanded(app);
     const std::string footer = app->get_footer();
-    return make_description(app) + (footer.empty() ? "" : "\n" + footer + "\n\n") + make_usage(app, name) +
-           make_positionals(app) + make_groups(app, mode) + make_subcommands(app, mode);
+    std::string help = make_description(app) + (footer.empty() ? "" : "\n" + footer + "\n\n") + make_usage(app, name) +
+                       make_positionals(app) + make_groups(app, mode) + make_subcommands(app, mode);
+    for (size_t at = 0; (at = help.find("\n\n\n", at)) != std::string::npos;) help.erase(at, 1);
+    return help;
   }
 };
 
@@ -116,7 +118,7 @@ std::string explain_leftover(const CLI::App& app) {
   const CLI::App& command = chosen_command(app);
   const std::vector<std::string> left = app.remaining(true), commands = command_names(command);
   const auto is_flag = [](const std::string& word) { return word.size() > 1 && word.front() == '-'; };
-  if (!commands.empty()) {
+  if (!commands.empty() && command.get_require_subcommand_min() > 0) {
     const auto word = std::find_if_not(left.begin(), left.end(), is_flag);
     if (word != left.end()) {
       return concat("unknown command '", *word, "'", did_you_mean(*word, commands), " (commands: ", joined(commands),
@@ -128,7 +130,7 @@ std::string explain_leftover(const CLI::App& app) {
     const std::string name = flag->substr(0, flag->find('='));
     return concat("unknown flag ", name, did_you_mean(name, flag_names(command)));
   }
-  if (!commands.empty()) return concat("no command given (commands: ", joined(commands), ")");
+  if (!commands.empty() && left.empty()) return concat("no command given (commands: ", joined(commands), ")");
   return left.empty() ? "" : concat("unexpected argument '", left.front(), "'");
 }
 
@@ -153,7 +155,9 @@ size_t edit_distance(std::string_view a, std::string_view b) {
 
 int run_program(const char* name, int argc, char** argv, int (*body)(int, char**)) {
   make_openmp_wait_passively(argv);
-  std::signal(SIGPIPE, SIG_IGN);  // a closed pipe is an error of write(), not the end of a run
+  // A closed pipe and a limit of file sizes are errors of write(), not the end of a run.
+  std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);
   const int code = guarded(name, argc, argv, body);
   const bool failed = (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) && !reader_went_away();
   if (failed && code == exit_code::kOk) {

@@ -10,6 +10,7 @@
 //   int main(int argc, char** argv) { return engine::run_program("engine_train", argc, argv, body); }
 #pragma once
 
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,10 +21,16 @@ class App;
 
 namespace engine {
 
+// A subcommand, declared; run() does what was asked for and returns the exit code.
+struct Subcommand {
+  CLI::App* app;
+  std::function<int()> run;
+};
+
 // Runs body(argc, argv) and returns its exit code. What it throws becomes one line on stderr, `NAME: error: ...`, and
 // an exit code: that of an Error; kMemory when memory, threads or descriptors ran out; kInternal for any other
-// exception. Before that, OpenMP's threads are set to sleep while they wait, and SIGPIPE is ignored. Afterwards stdout
-// is flushed: kStorage when that fails, unless its reader went away.
+// exception. Before that, OpenMP's threads are set to sleep while they wait, and SIGPIPE and SIGXFSZ are ignored.
+// Afterwards stdout is flushed: kStorage when that fails, unless its reader went away.
 int run_program(const char* name, int argc, char** argv, int (*body)(int, char**));
 
 // Parses the arguments and returns true; prints the help or the version on stdout and returns false where they are

@@ -1,13 +1,14 @@
 #include "train/doctor.h"
 
 #include <fmt/format.h>
-#include <sys/sysinfo.h>
 
 #include <filesystem>
-#include <fstream>
 #include <thread>
 
 #include "io/video.h"
+#include "train/environment.h"
+#include "train/output.h"
+#include "train/self_test.h"
 
 namespace fs = std::filesystem;
 
@@ -15,32 +16,6 @@ namespace engine {
 namespace {
 
 constexpr double kGiB = 1024.0 * 1024.0 * 1024.0;
-
-std::string processor() {
-  std::ifstream file("/proc/cpuinfo");
-  for (std::string line; std::getline(file, line);)
-    if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
-  return "unknown";
-}
-
-std::string vector_instructions() {
-  std::string names;
-#if defined(__x86_64__)
-  const auto note = [&](bool there, const char* name) { names += there ? std::string(" ") + name : ""; };
-  note(__builtin_cpu_supports("avx2"), "avx2");
-  note(__builtin_cpu_supports("fma"), "fma");
-  note(__builtin_cpu_supports("avx512f"), "avx512f");
-  note(__builtin_cpu_supports("avx512vnni"), "avx512vnni");
-  note(__builtin_cpu_supports("avx512bf16"), "avx512bf16");
-#endif
-  return names.empty() ? "none known" : names.substr(1);
-}
-
-std::string memory() {
-  struct sysinfo info {};
-  if (sysinfo(&info) != 0) return "unknown";
-  return fmt::format("{:.1f} GiB", static_cast<double>(info.totalram) * info.mem_unit / kGiB);
-}
 
 // The nearest folder above `path` that exists.
 fs::path existing_folder(fs::path path) {
@@ -65,12 +40,29 @@ std::string cuda() {
 
 }  // namespace
 
-std::string doctor_report(const TrainOptions& options) {
-  const auto line = [](const char* name, const std::string& value) { return fmt::format("{:<10} {}\n", name, value); };
-  return line("processor", processor()) + line("vectors", vector_instructions()) +
-         line("threads", fmt::format("{} of {} cores", cpu_threads(), std::thread::hardware_concurrency())) +
-         line("memory", memory()) + line("cuda", cuda()) + line("onednn", onednn_version()) +
-         line("ffmpeg", ffmpeg_version()) + line("output", free_space(options.out.empty() ? "runs" : options.out));
+int run_doctor(const TrainOptions& options) {
+  const auto line = [](const std::string& name, const std::string& value) {
+    print_out(fmt::format("{:<10} {}\n", name, value));
+  };
+  line("engine", engine_version());
+  line("processor", processor_name());
+  line("vectors", vector_instructions());
+  line("threads", fmt::format("{} of {} cores", cpu_threads(), std::thread::hardware_concurrency()));
+  line("memory", fmt::format("{:.1f} GiB", memory_gib()));
+  line("cuda", cuda());
+  line("onednn", onednn_version());
+  line("ffmpeg", ffmpeg_version());
+  if (video_available()) line("codecs", joined(decodable_codecs()));
+  line("output", free_space(options.out.empty() ? "runs" : options.out));
+  const Device device = resolve(options.device);
+  bool passed = true;
+  for (const SelfCheck& check : self_test(device)) {
+    line("test",
+         fmt::format("{} {} on {}: {}", check.passed ? "passed" : "FAILED", check.name, concat(device), check.found));
+    passed = passed && check.passed;
+  }
+  if (!passed) print_err("a test failed: results of this machine cannot be trusted; please report the lines above\n");
+  return passed ? exit_code::kOk : exit_code::kInternal;
 }
 
 }  // namespace engine

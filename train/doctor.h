@@ -7,8 +7,9 @@
 
 namespace engine {
 
-// Lines "name  value": processor, vector instructions, threads, memory, devices, versions of libraries, space where
-// runs are written.
-std::string doctor_report(const TrainOptions& options);
+// Prints on stdout lines "name  value": processor, vector instructions, threads, memory, devices, versions of
+// libraries, codecs, space where runs are written, and self_test() of the device chosen. Returns kOk, or kInternal when
+// a test failed.
+int run_doctor(const TrainOptions& options);
 
 }  // namespace engine
