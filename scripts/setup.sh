@@ -7,12 +7,12 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 packages=(
-  g++ cmake ninja-build
+  g++ cmake ninja-build ccache
   libdnnl-dev
   libavformat-dev libavcodec-dev libavutil-dev libswscale-dev ffmpeg
   libpng-dev libturbojpeg0-dev
   libcli11-dev libtomlplusplus-dev nlohmann-json3-dev libfmt-dev
-  doctest-dev libbenchmark-dev
+  doctest-dev libbenchmark-dev strace
 )
 # The same for a system without these packages: programs, and headers that the compiler must find.
 programs=(c++ cmake ninja ffmpeg)

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Sets up, builds and tests; prints the minutes of every part at the end and stops at the first part that fails.
 #   ./scripts/test.sh          the release build and its suite
-#   ./scripts/test.sh --full   also layering, formatting, the installed package, a build without FFmpeg, the sanitizer
-#                              builds and, where there is a CUDA toolkit, the CUDA kernels on the CPU
+#   ./scripts/test.sh --full   also layering, formatting, the installed package, other programs that read our files, a
+#                              build without FFmpeg, the sanitizer builds and, where there is a CUDA toolkit, the CUDA
+#                              kernels on the CPU
 #   ./scripts/test.sh --release  all that, and the CUDA kernels compiled for every GPU that a release is for
 # No GPU and no CUDA toolkit is needed.
 set -euo pipefail
@@ -47,7 +48,7 @@ print_table() {
   echo "$passed passed, $failed failed, $skipped skipped"
 }
 
-part() { # name, command...: runs the command; when it fails, so does the script
+part() { # name, command...: runs the command; when it fails, so does the script; 77 means that it skipped itself
   local start=$SECONDS status minutes
   printf '\n== %s\n' "$1"
   set +e
@@ -58,6 +59,9 @@ part() { # name, command...: runs the command; when it fails, so does the script
   if [ $status -eq 0 ]; then
     passed=$((passed + 1))
     row "$1" "$minutes" passed
+  elif [ $status -eq 77 ]; then
+    skipped=$((skipped + 1))
+    row "$1" "$minutes" 'skipped, for the reason above'
   else
     failed=$((failed + 1))
     row "$1" "$minutes" "failed with exit code $status"
@@ -139,6 +143,7 @@ part 'build release' build release
 part 'test release' suite release
 if $full; then
   part install ./scripts/check_install.sh build/release
+  part readers ./tests/readers/check_readers.sh build/release
   part 'build no FFmpeg' build_without_ffmpeg
   part 'test no FFmpeg' suite novideo -R "^($(alternatives "${without_ffmpeg[@]}"))$"
   part 'build asan' build asan
