@@ -54,7 +54,7 @@ std::string html_report(const std::string& folder) { return page(read_run(folder
 
 std::string write_report(const std::string& folder) {
   const RunRecord run = read_run(folder);
-  const std::string path = folder + "/report.html", csv = confusion_csv(view_of(run));
+  const std::string path = folder + "/" + kReportFile, csv = confusion_csv(view_of(run));
   if (!csv.empty()) write_file_atomically(folder + "/confusion.csv", csv);
   write_file_atomically(path, page(run));
   return path;

@@ -5,6 +5,8 @@
 
 namespace engine {
 
+inline constexpr const char* kReportFile = "report.html";
+
 // RUN/report.html from what is in the run's folder alone (train/run_log.h, train/mistakes.h): figures, curves,
 // confusion matrix, classes, the worst mistakes as filmstrips, the model, settings and environment. A single file
 // without scripts that needs nothing else and no network, of less than 5 MB; also well-formed XML, but for its doctype.

@@ -100,7 +100,7 @@ bool stays(const ordered_json& line, const RunLog::Reached& reached) {
 
 void remove_logs(const std::string& folder) {
   std::error_code ignored;
-  for (const char* name : {kMetricsFile, "environment.json", "command.txt", "report.html", "confusion.csv"})
+  for (const char* name : {kMetricsFile, "environment.json", "command.txt", kReportFile, "confusion.csv"})
     fs::remove(fs::path(folder) / name, ignored);
   fs::remove_all(fs::path(folder) / kPictures, ignored);
   for (const auto& entry : fs::directory_iterator(folder, ignored))

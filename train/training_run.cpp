@@ -11,6 +11,7 @@
 #include "train/data_options.h"
 #include "train/evaluate.h"
 #include "train/failure.h"
+#include "train/html_report.h"
 #include "train/mistakes.h"
 #include "train/output.h"
 #include "train/short_videos.h"
@@ -113,6 +114,8 @@ FitState TrainingRun::resume() {
   best_score_ = state.model.best_metric;
   say("resumed from {}: {} epochs and {} of {} batches", from_->path, reports_.size(), state.fit.batches,
       training_.size());
+  if (std::ssize(reports_) >= options_.epochs)
+    say("all of its epochs are made; to train on, give --epochs more than {}", options_.epochs);
   return state.fit;
 }
 
@@ -195,6 +198,7 @@ int TrainingRun::work(const std::string& config) {
     say("{} of {} steps were skipped: their gradients were not finite", trainer_.skipped_steps(), trainer_.steps());
   print_err(replaced_.summary(splits_.train));
   say("best model: epoch {}, {}", result.best_epoch, folder_.best_model());
+  say("report: {}/{}", folder_.folder(), kReportFile);
   if (!splits_.test.samples.empty()) return test(result.best_epoch);
   if (validation_) judge_validation();
   return exit_code::kOk;
