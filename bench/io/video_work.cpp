@@ -75,30 +75,39 @@ struct ClipPackets {
   }
 };
 
-// Decodes the rows, each from a decoder that is ready; `each` gets every picture and may take it. Gives the processor
-// seconds of the decoding.
+// Seconds of the processor.
+struct DecodeTime {
+  double decoding = 0, decoders = 0;  // the second: to make and free them
+};
+
+// Decodes the rows, each from a decoder that is ready; `each` gets every picture and may take it. What it takes counts
+// as decoding.
 template <class F>
-double decode_rows(const std::string& path, const av::Track& track, const ClipPackets& packets, const F& each) {
-  const auto parameters = track.codec_parameters();
-  std::optional<av::Decoder> decoder;
-  auto picture = av::make_frame();
-  double seconds = 0;
-  for (const auto& row : packets.rows) {
-    if (!decoder || !decoder->restart())
-      decoder.emplace(path, *parameters, track.facts().reorder_depth, int64_t{INT32_MAX});
-    const double start = cpu_seconds();
-    const auto receive = [&] {
-      while (decoder->receive(*picture)) each(picture);
-    };
-    for (const auto& packet : row) {
-      decoder->send(*packet);
+DecodeTime decode_rows(const std::string& path, const av::Track& track, const ClipPackets& packets, const F& each) {
+  const double begin = cpu_seconds();
+  DecodeTime time;
+  {
+    const auto parameters = track.codec_parameters();
+    std::optional<av::Decoder> decoder;
+    auto picture = av::make_frame();
+    for (const auto& row : packets.rows) {
+      if (!decoder || !decoder->restart())
+        decoder.emplace(path, *parameters, track.facts().reorder_depth, int64_t{INT32_MAX});
+      const double start = cpu_seconds();
+      const auto receive = [&] {
+        while (decoder->receive(*picture)) each(picture);
+      };
+      for (const auto& packet : row) {
+        decoder->send(*packet);
+        receive();
+      }
+      decoder->drain();
       receive();
+      time.decoding += cpu_seconds() - start;
     }
-    decoder->drain();
-    receive();
-    seconds += cpu_seconds() - start;
   }
-  return seconds;
+  time.decoders = cpu_seconds() - begin - time.decoding;
+  return time;
 }
 
 }  // namespace
@@ -212,36 +221,56 @@ int64_t VideoWork::read_clips(size_t begin, size_t end, Through through) const {
 }
 
 json VideoWork::parts(size_t begin, size_t end, int rounds) const {
-  double decoding = 0, converting = 0, reading = 0;
+  const FrameSize size{options_.size, options_.size};
+  std::vector<uint8_t> rgb(size.bytes());
+  const auto nothing = [](av::Owned<AVFrame>&) {};
+  const auto timed = [](const auto& work) {
+    const double start = cpu_seconds();
+    work();
+    return cpu_seconds() - start;
+  };
+  std::map<std::string, double> sums;
   size_t packets = 0;
   for (size_t i = begin; i < end; ++i) {
     const ClipRequest& clip = clips_.at(i % clips_.size());
     const std::string& path = paths_[clip.video];
     const av::Track track = track_of(path, *update_.index);
-    const ClipPackets taken(path, *update_.index, clip);
+    const ClipPackets taken(path, *update_.index, clip), all(path, *whole_, clip);
     Pictures pictures(path, *update_.index, clip, i);
-    const FrameSize size{options_.size, options_.size};
-    std::vector<uint8_t> rgb(size.bytes());
-    double decode = 1e9, convert = 1e9, read = 1e9;
+    std::map<std::string, double> least;
+    const auto keep = [&](const char* name, double seconds) {
+      const auto [place, is_first] = least.try_emplace(name, seconds);
+      if (!is_first) place->second = std::min(place->second, seconds);
+    };
     for (int round = 0; round < rounds; ++round) {
-      decode = std::min(decode, decode_rows(path, track, taken, [](av::Owned<AVFrame>&) {}));
-      double start = cpu_seconds();
-      read_clips(i, i + 1, Through::index);
-      read = std::min(read, cpu_seconds() - start);
-      start = cpu_seconds();
-      av::Converter converter;  // as every clip has one
-      for (const auto& picture : pictures.frames)
-        converter.convert(*picture, pictures.orientation, whole_view(size), Untagged::bt601, rgb.data());
-      convert = std::min(convert, cpu_seconds() - start);
+      const DecodeTime decoded = decode_rows(path, track, taken, nothing);
+      keep("decode_ms", decoded.decoding);
+      keep("decoder_ms", decoded.decoders);
+      keep("read_ms", timed([&] { read_clips(i, i + 1, Through::index); }));
+      keep("convert_ms", timed([&] {
+             av::Converter converter;  // as every clip has one
+             for (const auto& picture : pictures.frames)
+               converter.convert(*picture, pictures.orientation, whole_view(size), Untagged::bt601, rgb.data());
+           }));
+      av::Converter converter;
+      const auto convert = [&](const av::Owned<AVFrame>& picture) {
+        if (std::ranges::binary_search(taken.wanted, picture->pts))
+          converter.convert(*picture, pictures.orientation, whole_view(size), Untagged::bt601, rgb.data());
+      };
+      keep("both_ms", decode_rows(path, track, taken, convert).decoding);
+      keep("decode_whole_ms", decode_rows(path, track, all, nothing).decoding);
+      keep("open_ms", timed([&] { open_frames(path, update_.index.get(), {}); }));
+      keep("packets_ms", timed([&] { ClipPackets(path, *update_.index, clip); }));
     }
-    decoding += decode, converting += convert, reading += read;
+    for (const auto& [name, seconds] : least) sums[name] += 1e3 * seconds;
     for (const auto& row : taken.rows) packets += row.size();
   }
-  return {{"decode_ms", 1e3 * decoding},
-          {"convert_ms", 1e3 * converting},
-          {"read_ms", 1e3 * reading},
-          {"packets", packets},
-          {"count", end - begin}};
+  sums["between_ms"] = sums["both_ms"] - sums["decode_ms"] - sums["convert_ms"];
+  sums.erase("both_ms");
+  json result = sums;
+  result["packets"] = packets;
+  result["count"] = end - begin;
+  return result;
 }
 
 int64_t VideoWork::convert(size_t clip, int rounds, bool swscale) {
