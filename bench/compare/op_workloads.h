@@ -20,9 +20,9 @@ struct Settings {
   Device device = kCpu;
   double seconds = 1.0;
   double cache_bytes = 256e6;  // what the input sets of a workload add up to, at least; H100: 50 MB of cache
-  std::string precision;       // f32, tf32 or bf16
+  std::string precision{};     // f32, tf32 or bf16
   bool record = true;          // where the device can: without the host's part
-  std::string state;           // file for what a step starts from
+  std::string state{};         // file for what a step starts from
   DType dtype() const { return precision == "bf16" ? DType::bf16 : DType::f32; }
 };
 

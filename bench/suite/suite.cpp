@@ -1,0 +1,112 @@
+#include "bench/suite/suite.h"
+
+#include <benchmark/benchmark.h>
+
+#include <cmath>
+#include <optional>
+
+#include "engine/autograd.h"
+#include "engine/ops.h"
+#include "engine/random.h"
+#include "kernels/profile.h"
+
+namespace engine::bench {
+namespace {
+
+// While alive: the passes of ops, and the most memory in use when one began or ended.
+struct Watch final : Profiler {
+  int64_t passes = 0, before = cpu_bytes_in_use(), peak = before;
+  Profiler* others = profiler.exchange(this);
+  ~Watch() override { profiler = others; }
+  void begin(const OpPass&) override {
+    ++passes;
+    peak = std::max(peak, cpu_bytes_in_use());
+  }
+  void end() override { peak = std::max(peak, cpu_bytes_in_use()); }
+};
+
+// The work of the benchmark that runs, and what one call of it was seen to do.
+struct Prepared {
+  std::string name;
+  Work work;
+  double passes = 0, peak = 0;
+};
+
+const Prepared& prepare(const Suite& suite, const std::string& name, const std::function<Work()>& make) {
+  static std::optional<Prepared> now;
+  if (now && now->name == name) return *now;
+  now.reset();
+  Prepared made{.name = name, .work = make()};
+  const Watch watch;
+  made.work.call();
+  wait_for(suite.device);
+  made.passes = static_cast<double>(watch.passes);
+  made.peak = static_cast<double>(watch.peak - watch.before);
+  return now.emplace(std::move(made));
+}
+
+void run(benchmark::State& state, const Suite& suite, const std::string& name, const std::function<Work()>& make) {
+  using benchmark::Counter;
+  try {
+    const Prepared& prepared = prepare(suite, name, make);
+    const Work& work = prepared.work;
+    for (auto _ : state) {
+      work.call();
+      wait_for(suite.device);
+    }
+    const auto rate = [&](double amount) { return Counter(amount * work.calls, Counter::kIsIterationInvariantRate); };
+    if (work.flop > 0) {
+      state.counters["flop/s"] = rate(work.flop);
+      state.counters["of_products"] = rate(work.flop / suite.ceilings.flop_per_second);
+    }
+    if (work.bytes > 0) {
+      state.counters["bytes/s"] = rate(work.bytes);
+      state.counters["of_copy"] = rate(work.bytes / suite.ceilings.bytes_per_second);
+    }
+    if (work.items > 0) state.counters[std::string(work.item) + "/s"] = rate(work.items);
+    if (work.written > 0) state.counters["file_bytes/s"] = rate(work.written);
+    if (prepared.passes > 0) state.counters["op_passes"] = prepared.passes / work.calls;
+    if (prepared.peak > 0) state.counters["peak_bytes"] = prepared.peak;
+  } catch (const std::exception& error) {  // the others still count
+    state.SkipWithError(error.what());
+  }
+}
+
+// The best of some windows, of about 0.1 s in all.
+double seconds_of(const Suite& suite, const std::function<void()>& work) {
+  constexpr int kWindows = 8;
+  const int64_t repeats = suite.quick ? 1 : repeats_of(suite.device, work);
+  double best = window_of(suite.device, work, repeats);
+  for (int i = 1; i < (suite.quick ? 2 : kWindows); ++i) best = std::min(best, window_of(suite.device, work, repeats));
+  return best / 1e3 / static_cast<double>(repeats);
+}
+
+}  // namespace
+
+Ceilings measure_ceilings(const Suite& suite) {
+  const bool cuda = suite.device != kCpu;
+  const int64_t elements = int64_t{1} << (suite.quick ? 20
+                                          : cuda      ? 28
+                                                      : 25),
+                side = suite.quick ? 256
+                       : cuda      ? 8192
+                                   : 1024;
+  const NoGrad no_grad;
+  Random random(7, 1);
+  const Tensor from = Tensor::full({elements}, 0.5, suite.dtype, suite.device), to = Tensor::empty_like(from);
+  const double copy = seconds_of(suite, [&] { to.copy_from(from); });
+  const Tensor a = cast(normal({side, side}, 0, 1, random), suite.dtype).to(suite.device);
+  const Tensor b = cast(normal({side, side}, 0, 1, random), suite.dtype).to(suite.device);
+  const double product = seconds_of(suite, [&] { matmul(a, b); });
+  return {.bytes_per_second = 2 * static_cast<double>(from.bytes()) / copy,
+          .flop_per_second = 2 * std::pow(static_cast<double>(side), 3) / product};
+}
+
+void add(const Suite& suite, const std::string& name, std::function<Work()> make) {
+  auto* added = benchmark::RegisterBenchmark(
+      name.c_str(), [&suite, name, make = std::move(make)](benchmark::State& state) { run(state, suite, name, make); });
+  added->UseRealTime()->Unit(benchmark::kMillisecond);
+  if (suite.quick) added->Iterations(1);
+}
+
+}  // namespace engine::bench
