@@ -43,8 +43,8 @@ class VideoWork {
   // Opens each of the clips [begin, end) and reads it.
   int64_t read_clips(size_t begin, size_t end, Through through) const;
   // Of the same clips, for each the least of `rounds`, summed up. In processor milliseconds: {"decode_ms": the packets
-  // that the clips take, decoded and thrown away by decoders that are ready; "decode_whole_ms": the same with no picture
-  // left out; "convert_ms": the pictures made RGB; "between_ms": what decoding takes longer where each picture is made
+  // that the clips take, decoded and thrown away by decoders that are ready; "decode_whole_ms": the same with no
+  // picture left out; "convert_ms": the pictures made RGB; "between_ms": what decoding takes longer where each picture is made
   // RGB before the next is decoded; "decoder_ms": making and freeing the decoders; "open_ms": opening and closing the
   // clip's file; "packets_ms": reading the packets; "read_ms": read_clips(); "packets", "count"}.
   json parts(size_t begin, size_t end, int rounds) const;
