@@ -42,11 +42,16 @@ class VideoWork {
   enum class Through { index, whole_index, scan };  // whole_index: no picture is left out
   // Opens each of the clips [begin, end) and reads it.
   int64_t read_clips(size_t begin, size_t end, Through through) const;
-  // Of the same clips, for each the least of `rounds`, summed up. In processor milliseconds: {"decode_ms": the packets
-  // that the clips take, decoded and thrown away by decoders that are ready; "decode_whole_ms": the same with no
-  // picture left out; "convert_ms": the pictures made RGB; "between_ms": what decoding takes longer where each picture is made
-  // RGB before the next is decoded; "decoder_ms": making and freeing the decoders; "open_ms": opening and closing the
-  // clip's file; "packets_ms": reading the packets; "read_ms": read_clips(); "packets", "count"}.
+  // Of the same clips, for each the least of `rounds`, summed up. In processor milliseconds:
+  //   decode_ms        the packets that the clips take, decoded and thrown away by decoders that are ready
+  //   decode_whole_ms  the same with no picture left out
+  //   convert_ms       the pictures made RGB
+  //   between_ms       what decoding takes longer where each picture is made RGB before the next is decoded
+  //   decoder_ms       making and freeing the decoders
+  //   open_ms          opening and closing the clip's file
+  //   packets_ms       reading the packets
+  //   read_ms          read_clips()
+  // and how many packets, and clips (count).
   json parts(size_t begin, size_t end, int rounds) const;
   // The pictures of a clip made RGB `rounds` times, in one pass by our kernel or by swscale's.
   int64_t convert(size_t clip, int rounds, bool swscale);
