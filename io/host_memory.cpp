@@ -1,5 +1,6 @@
 #include "io/host_memory.h"
 
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -49,10 +50,17 @@ int64_t limit_of(const std::filesystem::path& group, bool unified) {
   return number_in(group / (unified ? "memory.max" : "memory.limit_in_bytes"), INT64_MAX);
 }
 
+// Of addresses, as ulimit -v sets it.
+int64_t address_limit() {
+  rlimit limit{};
+  return ::getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur < INT64_MAX ? static_cast<int64_t>(limit.rlim_cur)
+                                                                           : INT64_MAX;
+}
+
 }  // namespace
 
 int64_t host_memory() {
-  int64_t limit = int64_t{::sysconf(_SC_PHYS_PAGES)} * ::sysconf(_SC_PAGESIZE);
+  int64_t limit = std::min(int64_t{::sysconf(_SC_PHYS_PAGES)} * ::sysconf(_SC_PAGESIZE), address_limit());
   visit_groups([&](const auto& group, bool unified) { limit = std::min(limit, limit_of(group, unified)); });
   return limit;
 }
@@ -66,6 +74,8 @@ int64_t free_host_memory() {
     const int64_t files = number_after(unified ? "inactive_file" : "total_inactive_file", group / "memory.stat", 0);
     free = std::min(free, limit - used + files);
   });
+  if (const int64_t limit = address_limit(); limit < INT64_MAX)
+    free = std::min(free, limit - number_in("/proc/self/statm", 0) * ::sysconf(_SC_PAGESIZE));
   return std::max<int64_t>(free, 0);
 }
 

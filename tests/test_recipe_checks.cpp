@@ -43,6 +43,15 @@ TEST_CASE("memory plan: tells what a step takes, and what would fit") {
     CHECK(plan.loader == 1000);
     CHECK(plan.free > 0);
     CHECK(plan.free <= host_memory());
+    REQUIRE(!plan.largest.empty());
+    if (bn) {  // 12x12x7 behind the second convolution, whose input of 12x12x5 comes third
+      REQUIRE(plan.largest.size() == 3);
+
+      CHECK(plan.largest[0] == MemoryPlan::LargeTensor{"conv2d", {3, 24, 24, 3}});
+      CHECK(plan.largest[1].shape.elements() == 3 * 12 * 12 * 7);
+      CHECK(plan.largest[2] == MemoryPlan::LargeTensor{"batch_norm", {1, 3, 12, 12, 5}});
+      CHECK(largest_tensors(plan).find("the largest tensors, of each clip: conv2d's input (3,24,24,3) 0.0 MiB, ") == 0);
+    }
     // What a step really takes.
     Classifier classifier(file);
     Trainer trainer(classifier, options);

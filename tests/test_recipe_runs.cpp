@@ -100,6 +100,34 @@ TEST_CASE("engine_train: with every feature on, a run that is stopped and goes o
   CHECK(has(other.err, "--ema is 0.8, but the run was trained with 0.9 so far"));
 }
 
+TEST_CASE("engine_train: out of memory names the largest tensors and a batch that fits") {
+#ifdef __SANITIZE_ADDRESS__
+  MESSAGE("skipped: the sanitizer takes more addresses than a limit leaves");
+  return;
+#endif
+  const TemporaryFolder folder;
+  DataMakeOptions options;
+  options.out = folder / "videos";
+  options.train = 8, options.test = 1;
+  options.width = options.height = 128;
+  options.frames = 4;
+  options.decoded = !video_available();
+  make_data(options, [](int, int) { return true; });
+  const std::string err = folder / "err";
+  const std::string command = concat(
+      "bash -c 'ulimit -v 2500000; ", program_run::kWithoutCuda, engine::test::program_folder(), "/engine_train ",
+      folder / "videos", " --model sora-cnn --frames 4 --size 128 --batch 64 --epochs 1 --progress none --out ",
+      folder / "run", "' >/dev/null 2>", err);
+  const int status = std::system(command.c_str());
+  const std::string told = program_run::read_text(err);
+  CAPTURE(told);
+  CHECK(WEXITSTATUS(status) == exit_code::kMemory);
+  CHECK(has(told, "warning: that is more than there is; try --batch "));  // the limit counts as what there is
+  CHECK(has(told, "engine_train: error: out of memory"));
+  CHECK(has(told, "; the largest tensors, of each clip: max_pool2d's input (4,128,128,64) 16.0 MiB, "));
+  CHECK(has(told, "; try --batch "));
+}
+
 TEST_CASE("engine_train: --max-time saves and ends with 0, --patience ends early") {
   const TemporaryFolder folder;
   const Outcome timed =

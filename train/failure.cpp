@@ -9,7 +9,8 @@ namespace engine {
 void throw_with_advice(const MemoryPlan& plan, int64_t accumulate, const std::string& folder,
                        RunCheckpoints& checkpoints) {
   const auto with_plan = [&](const std::string& message) {
-    return concat(message, "; the run takes ", to_text(plan), "; ", advice(plan, accumulate));
+    return concat(message, "; the run takes ", to_text(plan), "; ", largest_tensors(plan), "; ",
+                  advice(plan, accumulate));
   };
   try {
     throw;

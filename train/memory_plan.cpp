@@ -15,23 +15,35 @@ namespace {
 constexpr double kMiB = 1 << 20, kGiB = 1 << 30;
 constexpr double kKeptByCpu = 2.5;  // MemoryPlan::kept
 
-// While alive, keeps the most memory that was in use when an op began or ended.
-struct Peak final : Profiler {
+// While alive, keeps the most memory that was in use when an op began or ended, and the largest inputs of ops.
+struct Held final : Profiler {
+  static constexpr size_t kMost = 3;
   int64_t bytes = cpu_bytes_in_use();
+  std::vector<MemoryPlan::LargeTensor> largest;
   Profiler* before = profiler.exchange(this);
-  ~Peak() override { profiler = before; }
-  void begin(const OpPass&) override { bytes = std::max(bytes, cpu_bytes_in_use()); }
+  ~Held() override { profiler = before; }
+  void begin(const OpPass& pass) override {
+    bytes = std::max(bytes, cpu_bytes_in_use());
+    if (pass.backward ||
+        std::ranges::any_of(largest, [&](const auto& each) { return each.shape.elements() == pass.shape.elements(); }))
+      return;
+    largest.push_back({pass.op, pass.shape});
+    std::ranges::stable_sort(largest, std::ranges::greater{}, [](const auto& each) { return each.shape.elements(); });
+    if (largest.size() > kMost) largest.pop_back();
+  }
   void end() override { bytes = std::max(bytes, cpu_bytes_in_use()); }
 };
 
 // What a forward and a backward pass take at most, without the gradients of parameters, which are there before.
-int64_t bytes_of_pass(layers::VideoModel& network, const ModelFile& description, int64_t clips) {
+int64_t bytes_of_pass(layers::VideoModel& network, const ModelFile& description, int64_t clips,
+                      std::vector<MemoryPlan::LargeTensor>* largest = nullptr) {
   const Preprocessing& p = description.preprocessing;
   const Tensor x = Tensor::zeros({clips, p.frames, p.height, p.width, input_channels(p)});
   const int64_t before = cpu_bytes_in_use() - static_cast<int64_t>(x.bytes());
-  const Peak peak;
+  const Held held;
   sum(network(x)).backward();
-  return peak.bytes - before;
+  if (largest != nullptr) *largest = held.largest;
+  return held.bytes - before;
 }
 
 std::string size_text(int64_t bytes) {
@@ -68,7 +80,8 @@ MemoryPlan plan_training(const ModelFile& description, const TrainerOptions& opt
   network->train();
   StepRandom::current().begin_step(Tensor::full({1}, 1.0, DType::i64));
   bytes_of_pass(*network, description, 1);  // what is kept between passes is there from now on, gradients too
-  const int64_t one = bytes_of_pass(*network, description, 1), two = bytes_of_pass(*network, description, 2);
+  const int64_t one = bytes_of_pass(*network, description, 1, &plan.largest);
+  const int64_t two = bytes_of_pass(*network, description, 2);
   plan.per_clip = (two - one) / (bf16 ? 2 : 1);
   plan.per_step = std::max<int64_t>(one - (two - one), 0) / (bf16 ? 2 : 1);
   if (options.device == kCpu) {
@@ -85,6 +98,14 @@ std::string to_text(const MemoryPlan& plan) {
                      size_text(plan.gradients), size_text(plan.optimizer), size_text(plan.taken()), loader,
                      size_text(plan.total()),
                      plan.free > 0 ? concat(" of ", size_text(plan.free), " that are free") : "");
+}
+
+std::string largest_tensors(const MemoryPlan& plan) {
+  std::string text;
+  for (const auto& [op, shape] : plan.largest)
+    text += concat(text.empty() ? "the largest tensors, of each clip: " : ", ", op, "'s input ", shape, " ",
+                   size_text(shape.elements() * size_of(DType::f32)));
+  return text;
 }
 
 std::string advice(const MemoryPlan& plan, int64_t accumulate) {

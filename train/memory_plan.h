@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "train/trainer.h"
 
@@ -17,7 +18,15 @@ struct MemoryPlan {
   int64_t per_clip = 0, per_step = 0;
   int64_t clips = 0;   // of a batch
   int64_t loader = 0;  // LoaderMemory::total(); not in the device's memory
-  int64_t free = 0;    // where the network is; 0: not known
+  // The largest tensors that ops read in a forward pass, each of one clip, the largest first: three at most, of three
+  // sizes.
+  struct LargeTensor {
+    std::string op;
+    Shape shape;
+    bool operator==(const LargeTensor&) const = default;
+  };
+  std::vector<LargeTensor> largest{};
+  int64_t free = 0;  // where the network is; 0: not known
   // How much of the activations' memory a process takes for each byte that is in use at once. The CPU's allocator keeps
   // freed blocks by their size, for blocks of that size alone: 2.1 to 2.5 were measured (sora-serial, 16 clips).
   double kept = 1;
@@ -36,6 +45,8 @@ MemoryPlan plan_training(const ModelFile& description, const TrainerOptions& opt
 
 // "weights 4.4 MiB, gradients 4.4 MiB, ... = 97.1 MiB of 3.2 GiB that are free".
 std::string to_text(const MemoryPlan& plan);
+// "the largest tensors, of each clip: conv2d's input (4,64,64,128) 8.0 MiB, ..."; empty where none are known.
+std::string largest_tensors(const MemoryPlan& plan);
 // What to do where it does not fit, in a clause: "try --batch 12 --accumulate 3"; half a batch where it should have.
 std::string advice(const MemoryPlan& plan, int64_t accumulate);
 
