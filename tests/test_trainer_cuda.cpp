@@ -77,6 +77,7 @@ Run train(Device device, DType compute = DType::f32, bool record = true, Head he
     for (int64_t part = 1; part < options.accumulate; ++part) {
       const int64_t later = batch.frames.size(0) + 3 * (options.accumulate - part - 1);
       trainer.queue(make_batch(100 * part + step, 3, head), later);
+      if (trainer.pending() == trainer.most_pending()) trainer.results();  // of parts there are none yet
     }
     run.losses.push_back(static_cast<float>(trainer.step(batch).loss));
   }
