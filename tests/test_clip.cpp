@@ -319,7 +319,7 @@ TEST_CASE("options out of range are refused by name") {
     CHECK(code == exit_code::kUsage);
     return text;
   };
-  CHECK(contains(message([](ClipOptions& o) { o.frames = 0; }), "frames"));
+  CHECK(contains(message([](ClipOptions& o) { o.frames = 0; }), "clip: frames is 0; it must be from 1 to "));
   CHECK(contains(message([](ClipOptions& o) { o.stride = -1; }), "stride"));
   CHECK(contains(message([](ClipOptions& o) { o.width = 0; }), "width"));
   CHECK(contains(message([](ClipOptions& o) { o.temporal_jitter = -1; }), "temporal_jitter"));
@@ -327,7 +327,7 @@ TEST_CASE("options out of range are refused by name") {
   CHECK(contains(message([](ClipOptions& o) { o.fps = 0.0 / 0.0; }), "fps"));
   CHECK(contains(message([](ClipOptions& o) { o.clips = 0; }), "clips"));
   CHECK(contains(message([](ClipOptions& o) { o.pad[1] = 256; }), "pad"));
-  CHECK(contains(message([](ClipOptions& o) { o.augment.hue = 0.6; }), "hue"));
+  CHECK(contains(message([](ClipOptions& o) { o.augment.hue = 0.6; }), "clip: hue is 0.6; it must be from 0 to 0.5"));
   CHECK(contains(message([](ClipOptions& o) { o.augment.min_area = 0; }), "min_area"));
   CHECK(contains(message([](ClipOptions& o) { o.augment.max_ratio = 0.5; }), "min_ratio"));
   CHECK(contains(message([](ClipOptions& o) { o.augment.fill[2] = 256; }), "fill"));

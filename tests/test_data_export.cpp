@@ -38,6 +38,13 @@ std::vector<uint8_t> frames_of(const std::string& path, const std::vector<int64_
   return rgb;
 }
 
+void check_refused(const Outcome& outcome, int code, const std::string& why) {
+  INFO(outcome.err);
+  CHECK(outcome.code == code);
+  CHECK(std::ranges::count(outcome.err, '\n') == 1);
+  CHECK(contains(outcome.err, why));
+}
+
 }  // namespace
 
 TEST_CASE("pixel sums: mean and deviation in double, however they are put together") {
@@ -95,7 +102,14 @@ TEST_CASE("stats: the figures of the frames looked at, ready for --normalize") {
   const size_t at = text.out.find("--normalize ") + 12;
   CHECK(parse_normalization(text.out.substr(at, text.out.find('\n', at) - at)).has_value());
   CHECK(contains(text.out, "[clip]\nnormalize = \""));
-  CHECK(engine_data(folder, {"stats", folder / "set", "--split", "val"}).code == exit_code::kNoInput);
+  check_refused(engine_data(folder, {"stats", folder / "set", "--split", "val"}), exit_code::kNoInput,
+                "set: no val part (");
+  write_text(folder / "heap/bad.mp4", "text");
+  const Outcome none = engine_data(folder, {"stats", folder / "heap"});
+  CHECK(none.code == exit_code::kData);
+  CHECK(contains(none.err, "engine_data: error: " + (folder / "heap") + ": no clip can be read\n"));
+  check_refused(engine_data(folder, {"stats", folder / "set", "--size", "4"}), exit_code::kUsage,
+                "--size 4: give one number, or WIDTHxHEIGHT such as 320x240; 8 to 4096");
 }
 
 TEST_CASE("extract: PNG files hold the decoder's very bytes, and a set can be trained on") {
@@ -152,8 +166,8 @@ TEST_CASE("shard: decoded clips with lists that tell the same as the videos") {
   CHECK(splits.test.samples[0].label == 0);
   CHECK(frames_of(splits.test.samples[0].path, {0}) == frames_of(folder / "set/y/two.mp4", {25}, {40, 24}));
   const Outcome again = engine_data(folder, {"shard", folder / "set", "--out", folder / "decoded"});
-  CHECK(again.code == exit_code::kUsage);
-  CHECK(contains(again.err, "is not empty"));
+  check_refused(again, exit_code::kUsage,
+                "decoded is not empty; choose another folder, or give --force to replace clips and lists in it");
   CHECK(engine_data(folder, {"shard", folder / "set", "--out", folder / "decoded", "--frames", "2", "--force"}).code ==
         0);
   CHECK(open_frames(splits.train.samples[2].path)->frame_count() == 2);
@@ -223,15 +237,25 @@ TEST_CASE("browse: every clip with its frames where they belong") {
   const std::vector<uint8_t> trained = frames_of(folder / "a.png.frames_folder", {0});
   for (int64_t i = 0; i < 2; ++i) CHECK(shows(trained, batch.frames.slice(i, i + 1).values<uint8_t>()));
   CHECK(read_file(folder / "a.png") != read_file(folder / "c.png"));
-  CHECK(engine_data(folder, {"browse", folder / "set", "--out", folder / "x.gif"}).code == exit_code::kUsage);
-  CHECK(engine_data(folder, {"browse", folder / "set"}).code == exit_code::kUsage);
+  check_refused(engine_data(folder, {"browse", folder / "set", "--out", folder / "x.gif"}), exit_code::kUsage,
+                "x.gif: the sheet is a .png or .jpg file");
+  check_refused(engine_data(folder, {"browse", "--out", folder / "x.png"}), exit_code::kUsage,
+                "no data given: engine_data browse DATA --out sheet.png");
+  check_refused(engine_data(folder, {"browse", folder / "set", "--out", folder / "x.png", "--size", "4096", "--frames",
+                                     "64", "--clips", "2"}),
+                exit_code::kUsage, " pixels is too large; show fewer --clips, --frames or a smaller --size");
+  CHECK_FALSE(fs::exists(folder / "x.png"));
 }
 
 TEST_CASE("numbers of frames") {
   CHECK(parse_numbers("0,5,10-13") == std::vector<int64_t>{0, 5, 10, 11, 12, 13});
   CHECK(parse_numbers("7") == std::vector<int64_t>{7});
-  for (const char* text : {"", ",", "1,", "a", "1-", "3-1", "-1", "1 2", "99999999", "1,,2"})
-    CHECK(error_of([&] { parse_numbers(text); }).first == exit_code::kUsage);
+  CHECK(error_of([] { chosen_frames({.numbers = "0,7"}, 5); }) ==
+        std::pair{exit_code::kData, std::string("frame 7 is asked for, and the clip has 5, counted from 0")});
+  for (const std::string text : {"", ",", "1,", "a", "1-", "3-1", "-1", "1 2", "99999999", "1,,2"})
+    CHECK(error_of([&] { parse_numbers(text); }) ==
+          std::pair{exit_code::kUsage,
+                    concat("--numbers ", text, ": numbers such as 0,5,10-20 are expected, to 1000000")});
 }
 
 TEST_CASE("text on a canvas: letters stay inside, and differ") {

@@ -161,6 +161,7 @@ TEST_CASE("split: what is refused") {
   refused({"--val", "0.5", "--test", "0.5"}, "together below 1");
   refused({"--groups", "(s"}, "not a regular expression");
   refused({"--groups", "_x"}, "clap/s1_t1.mp4 does not match; every clip must be in a group");
+  refused({"--groups", "(x*)"}, "--groups (x*): an empty group for clap/s1_t1.mp4");
   write_text(folder / "meta.tsv", "path\tclass\troom\nset/clap/s1_t1.mp4\tclap\t\n");
   refused({"--groups", folder / "meta.tsv:camera"}, "has no column 'camera'");
   refused({"--groups", folder / "meta.tsv:room"}, "no room for clap/s1_t1.mp4", exit_code::kData);
@@ -168,7 +169,17 @@ TEST_CASE("split: what is refused") {
   refused({}, "was not made by engine_data");
   fs::remove_all(folder / "lists");
   REQUIRE(engine_data(folder, {"split", folder / "set", "--out", folder / "lists"}).code == 0);
-  CHECK(contains(engine_data(folder, {"split", folder / "set", "--out", folder / "lists"}).err, "give --force"));
+  const Outcome again = engine_data(folder, {"split", folder / "set", "--out", folder / "lists"});
+  CHECK(again.code == exit_code::kUsage);
+  CHECK(contains(again.err, "train.txt is there already; choose another folder, or give --force to replace it"));
+  write_text(folder / "file", "x");
+  const Outcome below = engine_data(folder, {"split", folder / "set", "--out", folder / "file"});
+  CHECK(below.code == exit_code::kStorage);
+  CHECK(contains(below.err, "cannot make the folder " + (folder / "file") + ": Not a directory; choose another\n"));
+  write_text(folder / "heap/a.mp4", "x");
+  const Outcome heap = engine_data(folder, {"split", folder / "heap", "--out", folder / "more"});
+  CHECK(heap.code == exit_code::kUsage);
+  CHECK(contains(heap.err, "; labels are needed to split it\n"));
 }
 
 TEST_CASE("repeats: the same file, the same bytes, the same group, in one part and in two") {

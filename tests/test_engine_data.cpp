@@ -178,7 +178,8 @@ TEST_CASE("a folder with something in it is refused; --force replaces clips and 
   write_text(out + "/notes.txt", "mine");
   write_text(out + "/train/left/.tmp-0007.mp4", "left behind");
   const auto before = contents(out);
-  check_refused(engine_data(make), exit_code::kUsage, "--force");
+  check_refused(engine_data(make), exit_code::kUsage,
+                "set is not empty; choose another folder, or give --force to replace its clips");
   CHECK(contents(out) == before);
 
   REQUIRE(engine_data(make + "--force").code == 0);
@@ -188,30 +189,36 @@ TEST_CASE("a folder with something in it is refused; --force replaces clips and 
 
   write_text(out + "/train/bars/mine.mp4", "mine");
   const auto mixed = contents(out);
-  check_refused(engine_data(make + "--force"), exit_code::kUsage, "mine.mp4");
+  check_refused(engine_data(make + "--force"), exit_code::kUsage,
+                "mine.mp4 is not a clip made by engine_data; move it away or choose another folder");
   CHECK(contents(out) == mixed);
 }
 
 TEST_CASE("what cannot be written to is a storage error") {
   const TemporaryFolder folder;
   write_text(folder / "file", "text");
-  check_refused(engine_data("make " + folder / "file/set" + kSmall), exit_code::kStorage, "file/set");
-  check_refused(engine_data("make " + folder / "file" + kSmall), exit_code::kUsage, "not a folder");
+  check_refused(engine_data("make " + folder / "file/set" + kSmall), exit_code::kStorage,
+                "file/set/train/bars: Not a directory; choose a folder that can be written to");
+  check_refused(engine_data("make " + folder / "file" + kSmall), exit_code::kUsage,
+                "file is not a folder; choose another name");
   const Result full = engine_data("--version >/dev/full 2>&1; exit $?; true");
   CHECK(full.code == exit_code::kStorage);
+  const Result told = engine_data("--version >/dev/full");
+  check_refused(told, exit_code::kStorage, "standard output cannot be written to; the results there are not complete");
 }
 
 TEST_CASE("mistakes on the command line are told in one line with the nearest name") {
   const TemporaryFolder folder;
   const std::string make = "make " + folder / "set" + " ";
   check_refused(engine_data(""), exit_code::kUsage, "no command given (commands: ");
-  check_refused(engine_data("mkae x"), exit_code::kUsage, "did you mean 'make'?");
+  check_refused(engine_data("mkae x"), exit_code::kUsage, "unknown command 'mkae'; did you mean 'make'? (commands: ");
   check_refused(engine_data("--verison"), exit_code::kUsage, "did you mean '--version'?");
   check_refused(engine_data("make"), exit_code::kUsage, "OUT is required");
   check_refused(engine_data(make + "--trian 3"), exit_code::kUsage, "unknown flag --trian; did you mean '--train'?");
   check_refused(engine_data(make + "--fraems=3"), exit_code::kUsage, "unknown flag --fraems; did you mean '--frames'?");
   check_refused(engine_data(make + "more"), exit_code::kUsage, "unexpected argument 'more'");
-  check_refused(engine_data(make + "--kind scene"), exit_code::kUsage, "did you mean 'scenes'?");
+  check_refused(engine_data(make + "--kind scene"), exit_code::kUsage,
+                "--kind scene: no such kind; did you mean 'scenes'? (kinds: ");
   check_refused(engine_data(make + "--kind x"), exit_code::kUsage, "(kinds: scenes, motion, speed, pairs)");
   check_refused(engine_data(make + "--train"), exit_code::kUsage, "--train");
   check_refused(engine_data(make + "--train many"), exit_code::kUsage, "many");
@@ -226,6 +233,12 @@ TEST_CASE("numbers that make no sense are refused before anything is written") {
                                  "--size 64x64x3", "--size 64.5", "--size 9999999999", "--seed -1"}) {
     check_refused(engine_data(make + flag), exit_code::kUsage, flag.substr(0, flag.find(' ')));
   }
+  const std::string sides = " makes no sense; both sides must be even, 16 to 4096";
+  check_refused(engine_data(make + "--fps 1001"), exit_code::kUsage, "--fps 1001 makes no sense; give 1 to 1000");
+  check_refused(engine_data(make + "--size 65"), exit_code::kUsage, "--size 65x65" + sides);
+  check_refused(engine_data(make + "--size 64x"), exit_code::kUsage,
+                "--size 64x: give one number, or WIDTHxHEIGHT such as 320x240; even, 16 to 4096");
+  check_refused(engine_data(make + "--seed -1"), exit_code::kUsage, "--seed -1 makes no sense; give 0 or more");
   CHECK(fs::is_empty(folder.path()));
 }
 

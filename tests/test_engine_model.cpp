@@ -111,7 +111,9 @@ TEST_CASE("engine_model: a card tells computation and memory") {
   CHECK(trained.out.find("\n  stem: Conv2d 3 to 4, 3x3") != std::string::npos);
   check_refused(inspect({folder / "model.safetensors", "--outputs", "3"}), exit_code::kUsage,
                 "a checkpoint has its own");
-  check_refused(inspect({"resnet81"}), exit_code::kUsage, "no such model; did you mean 'resnet18'?");
+  check_refused(inspect({"resnet81"}), exit_code::kUsage,
+                "resnet81: no such model; did you mean 'resnet18'? (models: ");
+  check_refused(inspect({"resnet81"}), exit_code::kUsage, "; or a file ending in .safetensors or .toml)");
   check_refused(inspect({folder / "none.toml"}), exit_code::kNoInput, "none.toml: no such file");
   check_refused(inspect({"resnet18", "--size", "tiny"}), exit_code::kUsage, "comes in one size");
   check_refused(inspect({"resnet18", "--image-size", "7"}), exit_code::kUsage, "--image-size must be");
@@ -143,11 +145,19 @@ TEST_CASE("engine_model: weights there and back, to the bit") {
   REQUIRE(back.tensors.size() == theirs.tensors.size());
   for (const NamedTensor& each : theirs.tensors) CHECK(same_bytes(find(back.tensors, each.name), each.tensor));
 
-  check_refused(convert({torch, out, "--model", model}), exit_code::kUsage, "is there already");
+  check_refused(convert({torch, out, "--model", model}), exit_code::kUsage,
+                " is there already; choose another OUT, or replace it with --force");
+  program_run::write_text(folder / "two.txt", "x\ny\n");
+  check_refused(convert({torch, folder / "b", "--model", model, "--classes", folder / "two.txt"}), exit_code::kUsage,
+                "two.txt has 2 names, and the head in " + torch + " has 3 outputs; give a name for each");
   check_refused(convert({torch, folder / "b"}), exit_code::kUsage, "--model is needed");
   check_refused(convert({torch, folder / "b", "--to", "torch"}), exit_code::kUsage, "in the layout of torch already");
-  check_refused(convert({torch, folder / "b", "--model", "resnet"}), exit_code::kUsage, "did you mean 'resnet18'?");
-  check_refused(convert({torch, folder / "b", "--model", "resnet18"}), exit_code::kCheckpoint, "no 'fc.weight'");
+  check_refused(convert({torch, folder / "b", "--model", "resnet"}), exit_code::kUsage,
+                "--model resnet: no such model; did you mean 'resnet18'? (models: ");
+  check_refused(convert({torch, folder / "b", "--model", "resnet"}), exit_code::kUsage,
+                ", or a description ending in .toml)");
+  check_refused(convert({torch, folder / "b", "--model", "resnet18"}), exit_code::kCheckpoint,
+                "it has no 'fc.weight', the head of the model; is it of another model?");
   check_refused(convert({torch, folder / "b", "--model", "sora-cnn"}), exit_code::kCheckpoint, "model needs 'conv1");
 }
 
@@ -188,7 +198,7 @@ TEST_CASE("weights: patterns of frozen parameters") {
   CHECK_FALSE(frozen("middle.weight"));
   CHECK_THROWS_WITH(frozen_by("stem.*,midle.bias", model.network()),
                     "--freeze: no parameter is called 'midle.bias'; did you mean 'middle.bias'?");
-  CHECK_THROWS_WITH(frozen_by("*", model.network()), doctest::Contains("nothing to train"));
+  CHECK_THROWS_WITH(frozen_by("*", model.network()), doctest::Contains("every parameter is frozen, so that there is nothing to train; freeze less"));
 }
 
 TEST_CASE("engine_train: a described model from other weights, in part frozen, and applied by its checkpoint alone") {

@@ -139,7 +139,7 @@ TEST_CASE("engine_predict classify: joined windows cover a clip without gaps, an
 
 TEST_CASE("engine_predict classify: subtitles of a video") {
   check_refused({"classify", fixture().model(), fixture().clip(0), "--format", "srt"}, exit_code::kData,
-                "only videos have times");
+                "0.frames: only videos have times, which subtitles need; choose another --format");
   check_refused({"classify", fixture().model(), fixture().clip(0), fixture().clip(1), "--format", "srt"},
                 exit_code::kUsage, "subtitles are of one video, and here are 2; give --out FOLDER");
   if (!video_available()) return;
@@ -271,18 +271,30 @@ TEST_CASE("engine_predict: what cannot be done is told in one line") {
   CHECK(!fs::exists(out));
   check_refused({"embed", model, clip, "-o", "v.txt"}, exit_code::kUsage, ".npy, .safetensors or .jsonl");
   check_refused({"embed", model, clip, "-o", nowhere + ".npy"}, exit_code::kStorage, nowhere);
-  check_refused({"explain", model, clip, "--class", "bb"}, exit_code::kUsage, "no such class; did you mean 'b'?");
+  check_refused({"explain", model, clip, "--class", "bb"}, exit_code::kUsage,
+                "--class bb: the model knows no such class; did you mean 'b'?");
   check_refused({"explain", model, clip, "--method", "attention"}, exit_code::kUsage,
                 "for sora-serial and sora-fusion");
-  check_refused({"explain", model, clip, "--out", nowhere}, exit_code::kStorage, nowhere);
+  check_refused({"explain", model, clip, "--out", nowhere}, exit_code::kStorage,
+                "cannot make folder '/proc/none/there': No such file or directory; choose a place that can be");
+  check_refused({"explain", model, clip, "--out", model}, exit_code::kStorage,
+                "model.safetensors': Not a directory; choose a place that can be written to");
   check_refused({"classify", model, clip, "--join"}, exit_code::kUsage, "give --window as well");
   check_refused({"classify", model, clip, "--format", "xml"}, exit_code::kUsage, "xml");
-  check_refused({"classify", model, clip, "--out", "here"}, exit_code::kUsage, "--format srt");
+  check_refused({"classify", model, clip, "--out", "here"}, exit_code::kUsage,
+                "--out is for --format srt; the other formats go to standard output");
   check_refused({"eval", model}, exit_code::kUsage, "MODEL and DATA are expected");
   check_refused({"eval", model, fixture().set(), "--from-scores", "s.jsonl"}, exit_code::kUsage, "leave these out");
   check_refused({"eval", "--from-scores", "none.jsonl"}, exit_code::kNoInput, "none.jsonl");
-  check_refused({"eval", model, fixture().set(), "--confusion", "m.txt"}, exit_code::kUsage, ".csv or .png");
-  check_refused({"eval", model, fixture().set(), "--scores", "s.csv"}, exit_code::kUsage, ".jsonl");
+  check_refused({"eval", model, fixture().set(), "--confusion", "m.txt"}, exit_code::kUsage,
+                "--confusion m.txt: the matrix goes into a .csv or .png file");
+  check_refused({"eval", model, fixture().set(), "--scores", "s.csv"}, exit_code::kUsage,
+                "--scores: the scores are JSON lines; give a file .jsonl");
+  check_refused({"eval", model, fixture().set(), "--split", "val"}, exit_code::kNoInput,
+                "the data have no val part (folders train, test); choose another with --split");
+  fs::create_directories(fixture().folder() / "bare");
+  check_refused({"embed", model, fixture().folder() / "bare", "-o", out}, exit_code::kNoInput,
+                "bare: no video in this folder");
   const Outcome unwritten = predict({"eval", model, fixture().set(), "--scores", nowhere + ".jsonl"});
   CHECK(unwritten.code == exit_code::kStorage);
 }

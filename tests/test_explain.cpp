@@ -243,7 +243,9 @@ TEST_CASE("grad_cam: the network is left as it was") {
 
 TEST_CASE("grad_cam: frames too small for any place to be left are refused; differences have a heat per frame") {
   Classifier small(described("[[layer]]\ntype = \"conv2d\"\noutputs = 2\nkernel = 8\npadding = 0\n", 2, 8, 8));
-  CHECK_THROWS_AS(grad_cam(small, noise(small.description(), 1), 0), Error);
+  CHECK_THROWS_WITH(grad_cam(small, noise(small.description(), 1), 0),
+                    doctest::Contains(" has no map of a convolution with places left for frames of 8x8 pixels; take a "
+                                      "model of larger frames"));
   ModelFile file = description("sora-cnn", 3, 8, 16);
   file.preprocessing.input = "rgb+diff";
   file.model_options.clear();
@@ -382,5 +384,6 @@ TEST_CASE("attention_map: rollout by loops over the probabilities of every layer
   }
   Classifier none(description("resnet18", 2, 32, 32));
   CHECK(!has_attention(none));
-  CHECK_THROWS_AS(attention_map(none, noise(none.description(), 1)), Error);
+  CHECK_THROWS_WITH(attention_map(none, noise(none.description(), 1)),
+                    doctest::Contains(" has no Transformer encoder over the clip; use Grad-CAM"));
 }

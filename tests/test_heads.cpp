@@ -340,8 +340,16 @@ TEST_CASE("programs: --head from lists to tables and JSON") {
   const Outcome eval = predict({"eval", model, set_of(SyntheticKind::speed)});
   CHECK(eval.out.find("\nR2: ") != std::string::npos);
   CHECK(eval.out.find("(predicted)") == std::string::npos);
-  CHECK(predict({"classify", model, clips, "--top", "2"}).code == exit_code::kUsage);
-  CHECK(predict({"eval", model, clips}).code == exit_code::kUsage);
+  const auto refused = [&](const std::vector<std::string>& arguments, const std::string& why) {
+    const Outcome outcome = predict(arguments);
+    CHECK(outcome.code == exit_code::kUsage);
+    CHECK_MESSAGE(outcome.err.find(why) != std::string::npos, outcome.err);
+  };
+  refused({"classify", model, clips, "--top", "2"}, "--top is for classes, and the head of " + model + " is regression; leave it out");
+  refused({"classify", model, clips, "--join", "--window", "2"}, "--join is for classes and labels, not for numbers");
+  refused({"eval", model, set_of(SyntheticKind::speed), "--confusion", "m.csv"},
+          "--confusion is for classes, and the head of the model is regression; leave it out");
+  refused({"eval", model, clips}, "regression needs a list with numbers (lines such as clip.mp4 1.25)");
 
   const Outcome pairs = train(SyntheticKind::pairs, "multilabel");
   REQUIRE(pairs.code == exit_code::kOk);

@@ -263,9 +263,13 @@ TEST_CASE("options out of range are refused by name") {
     dataset.classes = {"a"};
     LoaderOptions options;
     change(options, dataset);
-    return error_of([&] { Loader loader(dataset, options); }).second;
+    const auto [code, text] = error_of([&] { Loader loader(dataset, options); });
+    CHECK(code == (dataset.samples.empty()          ? exit_code::kData
+                   : !options.mirrored_labels.empty() ? exit_code::kInternal
+                                                      : exit_code::kUsage));
+    return text;
   };
-  CHECK(contains(message([](LoaderOptions& o, Dataset&) { o.batch = 0; }), "batch"));
+  CHECK(contains(message([](LoaderOptions& o, Dataset&) { o.batch = 0; }), "loader: batch is 0; it must be from 1 to "));
   CHECK(contains(message([](LoaderOptions& o, Dataset&) { o.workers = -1; }), "workers"));
   CHECK(contains(message([](LoaderOptions& o, Dataset&) { o.queue = 0; }), "queue"));
   CHECK(contains(message([](LoaderOptions& o, Dataset&) { o.workers = kMaxWorkers + 1; }), "from 0 to 256"));
@@ -274,5 +278,5 @@ TEST_CASE("options out of range are refused by name") {
   CHECK(contains(message([](LoaderOptions& o, Dataset&) { o.shard = 1; }), "shard"));
   CHECK(contains(message([](LoaderOptions& o, Dataset&) { o.clip.frames = 0; }), "frames"));
   CHECK(contains(message([](LoaderOptions& o, Dataset&) { o.mirrored_labels = {0, 1}; }), "2 labels"));
-  CHECK(contains(message([](LoaderOptions&, Dataset& d) { d.samples.clear(); }), "no clips"));
+  CHECK(contains(message([](LoaderOptions&, Dataset& d) { d.samples.clear(); }), "loader: no clips in "));
 }

@@ -156,10 +156,13 @@ TEST_CASE("description: mistakes are told with their place and what to do") {
   CHECK(refusal("[[layer]]\ntype = \"relu\"\nname = \"a\"\n[[layer]]\ntype = \"relu\"\nname = \"a\"") ==
         "my.toml:6:8: two layers are called 'a'; give one another name");
   CHECK(refusal("[[layer]]\ntype = \"group_norm\"\ngroups = 2").starts_with("my.toml:1:1: "));
-  CHECK(refusal("[[layer]]\ntype = \"conv2d\"\noutputs = 65536\nkernel = 255").find("the most is") !=
+  CHECK(refusal("[[layer]]\ntype = \"conv2d\"\noutputs = 65536\nkernel = 255").find(" weights; the most is ") !=
         std::string::npos);
   const std::string deep = "[[layer]]\ntype = \"max_pool2d\"\nkernel = 8\n";
   CHECK(refusal(deep).starts_with("my.toml:1:1: layer 'max_pool2d_1' cannot take what comes to it, (2,3,9,7,3): "));
+  CHECK(refusal("[[layer]]\ntype = 3") == "my.toml:2:8: type must be a text in quotes");
+  CHECK(refusal("[[layer]]\ntype = \"conv2d\"\noutputs = 3\n[[layer]]\ntype = \"global_average_pool\"\n"
+                "[[layer]]\ntype = \"position\"") == "my.toml:6:1: position needs an even number of channels");
   CHECK_THROWS_AS(make_described_model(kSmall, "my.toml", {.size = "tiny"}), Error);
 }
 

@@ -206,7 +206,8 @@ TEST_CASE("every size can be drawn, and nonsense is refused") {
     CHECK_NOTHROW(frame_of({kind, 0, 0, SyntheticSet::train, 0}, 0, 16, 16));
     CHECK_NOTHROW(frame_of({kind, 3, 0, SyntheticSet::train, 0}, 5, 200, 17));
     CHECK_NOTHROW(frame_of({kind, 9, 0, SyntheticSet::train, 0}, 1000, 33, 160));
-    CHECK_THROWS_AS(SyntheticClip({kind, 10, 0, SyntheticSet::train, 0}, 64, 64), Error);
+    CHECK_THROWS_WITH(SyntheticClip({kind, 10, 0, SyntheticSet::train, 0}, 64, 64),
+                      "SyntheticClip: no class 10 at 64x64; there are classes 0 to 9, and both sides are at least 16");
     CHECK_THROWS_AS(SyntheticClip({kind, -1, 0, SyntheticSet::train, 0}, 64, 64), Error);
     CHECK_THROWS_AS(SyntheticClip({kind, 0, 0, SyntheticSet::train, 0}, 15, 64), Error);
     std::vector<uint8_t> small(10);

@@ -118,7 +118,7 @@ TEST_CASE("engine_train: --tune says that it is not for the CPU; plans of no fil
                          "no.txt: no such file, or it cannot be read");
   const std::string empty = fixture().folder() / "empty.txt";
   write_text(empty, "");
-  check_training_refused(fixture().videos(), {"--plans", empty}, exit_code::kCheckpoint, "empty.txt: empty file");
+  check_training_refused(fixture().videos(), {"--plans", empty}, exit_code::kCheckpoint, "empty.txt: empty file (0 bytes)");
 }
 
 TEST_CASE("engine_train: --dry-run writes nothing") {
@@ -216,7 +216,7 @@ TEST_CASE("engine_train: wrong flags and settings") {
   check_training_refused(videos, {"--lr", "-1"}, exit_code::kUsage, "--lr must be a number over 0");
   check_training_refused(videos, {"--model", "sora-cn"}, exit_code::kUsage, "did you mean 'sora-cnn'?");
   check_training_refused(videos, {"--flip", "--flip-swap", "bras:discs"}, exit_code::kUsage, "did you mean 'bars'?");
-  check_training_refused(videos, {"--device", "cuda"}, exit_code::kNoDevice, "--device cpu");
+  check_training_refused(videos, {"--device", "cuda"}, exit_code::kNoDevice, "; use --device cpu");
   write_text(folder / "train.toml", "[augment]\nfilp = true\n");
   check_training_refused(videos, {"-c", folder / "train.toml"}, exit_code::kUsage,
                          "train.toml:2:1: unknown key 'augment.filp'; did you mean 'augment.flip'?");
@@ -341,7 +341,7 @@ TEST_CASE("engine_predict: models that cannot be used") {
   write_text(folder / "two/a/1.mp4", read_text(a_video()));
   write_text(folder / "two/b/1.mp4", read_text(a_video()));
   check_refused(fixture().predict({"eval", fixture().model(), folder / "two", "--split", "train"}),
-                exit_code::kCheckpoint, "the data have 2 (a, b)");
+                exit_code::kCheckpoint, "the data have 2 (a, b); use data with the same classes");
 }
 
 TEST_CASE("engine_predict: wrong commands") {

@@ -8,13 +8,15 @@
 
 using namespace engine;
 using namespace engine::fixtures;
+using namespace std::string_literals;
 
 TEST_CASE("what is no video is refused in one line") {
   const TemporaryFolder folder;
   const auto refused = [&](const std::string& name) { return error_of([&] { VideoReader reader(folder / name); }); };
   CHECK(refused("missing.mp4").first == exit_code::kNoInput);
   fs::create_directory(folder / "folder.mp4");
-  CHECK(refused("folder.mp4").first == exit_code::kNoInput);
+  CHECK(refused("folder.mp4") ==
+        std::pair{exit_code::kNoInput, (folder / "folder.mp4") + ": is a folder, not a video file"});
   REQUIRE(mkfifo((folder / "pipe.mp4").c_str(), 0600) == 0);
   CHECK(refused("pipe.mp4").first == exit_code::kNoInput);
   write_file(folder / "secret", "secret");
@@ -68,7 +70,12 @@ TEST_CASE("videos that cannot be used say why") {
   stop.request_stop();
   SourceOptions stopped;
   stopped.stop = stop.get_token();
-  CHECK(refused("clip:01 100%.mp4", stopped).first == exit_code::kStopped);
+  CHECK(refused("clip:01 100%.mp4", stopped) == std::pair{exit_code::kStopped, "reading stopped on request"s});
+  SourceOptions impatient;
+  impatient.timeout_seconds = 0;
+  CHECK(refused("clip:01 100%.mp4", impatient).first == exit_code::kData);
+  CHECK(contains(refused("clip:01 100%.mp4", impatient).second,
+                 "100%.mp4: no progress for 0 s; the file or its storage is too slow"));
   std::string content = read_file(folder / "clip:01 100%.mp4");
   write_file(folder / "no_index.mp4", content.substr(0, content.size() / 2));
   CHECK(contains(refused("no_index.mp4").second, "moov"));
@@ -129,7 +136,7 @@ TEST_CASE("requests outside the video are refused") {
   const TemporaryFolder folder;
   make_video(folder / "a.mp4", 10, kX264);
   VideoReader reader(folder / "a.mp4");
-  CHECK_THROWS_AS(reader.read_frame(10), Error);
+  CHECK_THROWS_WITH(reader.read_frame(10), doctest::Contains("a.mp4: frame 10 asked for, but the video has 10"));
   CHECK_THROWS_AS(reader.read_frame(-1), Error);
   std::vector<uint8_t> room(kSmall.bytes());
   const std::vector<int64_t> two = {0, 1};

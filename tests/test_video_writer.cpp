@@ -99,10 +99,11 @@ Video decoded(const fs::path& path) {
   return video;
 }
 
-int error_code_of(const std::function<void()>& action) {
+int error_code_of(const std::function<void()>& action, const std::string& why = "") {
   try {
     action();
   } catch (const Error& error) {
+    CHECK_MESSAGE(std::string(error.what()).find(why) != std::string::npos, error.what());
     CHECK(std::string(error.what()).find('\n') == std::string::npos);
     return error.code();
   }
@@ -175,7 +176,9 @@ TEST_CASE("an unfinished video leaves nothing behind") {
 TEST_CASE("sizes, rates and options that make no sense are refused") {
   const TemporaryFolder folder;
   const auto code = [&](int width, int height, int fps, const VideoWriterOptions& options = {}) {
-    return error_code_of([&] { VideoWriter(folder / "a.mp4", width, height, fps, options); });
+    return error_code_of([&] { VideoWriter(folder / "a.mp4", width, height, fps, options); },
+                         concat("a.mp4: ", width, "x", height, " at ", fps, " frames a second, crf ", options.crf,
+                                "; both sides must be even, 16 to 16384, the rate 1 to 1000, the crf 0 to 51"));
   };
   CHECK(code(63, 64, 12) == exit_code::kUsage);
   CHECK(code(64, 31, 12) == exit_code::kUsage);
@@ -192,8 +195,11 @@ TEST_CASE("sizes, rates and options that make no sense are refused") {
 TEST_CASE("a place that cannot be written to is a storage error") {
   const TemporaryFolder folder;
   std::ofstream(folder / "file") << "text";
-  CHECK(error_code_of([&] { VideoWriter(folder / "file/a.mp4", 64, 64, 12); }) == exit_code::kStorage);
-  CHECK(error_code_of([&] { VideoWriter(folder / "missing/a.mp4", 64, 64, 12); }) == exit_code::kStorage);
+  CHECK(error_code_of([&] { VideoWriter(folder / "file/a.mp4", 64, 64, 12); },
+                      "file/a.mp4: Not a directory; choose a place that can be written to, with space") ==
+        exit_code::kStorage);
+  CHECK(error_code_of([&] { VideoWriter(folder / "missing/a.mp4", 64, 64, 12); },
+                      "missing/a.mp4: No such file or directory; choose a place that") == exit_code::kStorage);
   fs::create_directory(folder / "taken.mp4");
   CHECK(error_code_of([&] { write_plain(folder / "taken.mp4", 64, 64, {1, 2, 3}, 1); }) == exit_code::kStorage);
   CHECK_FALSE(fs::exists(folder / ".tmp-taken.mp4"));

@@ -64,9 +64,8 @@ void prepare_for_lists(const fs::path& out, bool force) {
   }
   std::error_code failure;
   fs::create_directories(out, failure);
-  if (failure || !fs::is_directory(out))
-    throw Error(fmt::format("cannot make the folder {}: {}; choose another", escaped(out.string()),
-                            failure ? failure.message() : "a file has that name"),
+  if (failure)
+    throw Error(fmt::format("cannot make the folder {}: {}; choose another", escaped(out.string()), failure.message()),
                 exit_code::kStorage);
 }
 

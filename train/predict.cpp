@@ -131,9 +131,8 @@ std::string file_beside(const std::string& folder, const std::string& video, con
 void make_folder(const std::string& folder) {
   std::error_code error;
   fs::create_directories(folder, error);
-  if (!fs::is_directory(folder))
-    throw Error(concat("cannot make folder '", escaped(folder),
-                       "': ", error ? error.message() : std::string("a file has this name"),
+  if (error)
+    throw Error(concat("cannot make folder '", escaped(folder), "': ", error.message(),
                        "; choose a place that can be written to"),
                 exit_code::kStorage);
 }

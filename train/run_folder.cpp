@@ -62,7 +62,9 @@ bool RunFolder::holds_a_run() const {
 void RunFolder::lock() {
   descriptor_ = open(folder_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (descriptor_ < 0)
-    throw Error(concat("output folder '", folder_, "' cannot be opened: ", std::strerror(errno)), exit_code::kStorage);
+    throw Error(
+        concat("output folder '", folder_, "' cannot be opened: ", std::strerror(errno), "; choose another with --out"),
+        exit_code::kStorage);
   if (flock(descriptor_, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return;
   close(descriptor_);
   throw Error(
