@@ -26,7 +26,7 @@ namespace {
 
 template <class T>
 Owned<T> owned(T* object) {
-  if (!object) throw Error("video: out of memory", exit_code::kMemory);
+  if (!object) throw Error("video: out of memory; use fewer --workers", exit_code::kMemory);
   return Owned<T>(object);
 }
 

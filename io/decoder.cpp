@@ -46,7 +46,7 @@ Decoder::Decoder(const std::string& path, const AVCodecParameters& parameters, i
   check_codec(path, parameters);
   const AVCodec* const codec = find_decoder(parameters.codec_id);
   context_.reset(avcodec_alloc_context3(codec));
-  if (!context_) throw Error("video: out of memory", exit_code::kMemory);
+  if (!context_) throw Error("video: out of memory; use fewer --workers", exit_code::kMemory);
   int code = avcodec_parameters_to_context(context_.get(), &parameters);
   context_->thread_count = 1;
   context_->thread_type = FF_THREAD_SLICE;

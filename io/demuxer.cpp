@@ -135,7 +135,7 @@ void Demuxer::refuse(SourceFault fault, const std::string& why) const {
 
 void Demuxer::open() {
   AVFormatContext* context = avformat_alloc_context();
-  if (!context) throw Error("video: out of memory", exit_code::kMemory);
+  if (!context) throw Error("video: out of memory; use fewer --workers", exit_code::kMemory);
   guard_ = std::make_unique<Guard>(Guard{context->io_open});
   context->opaque = guard_.get();
   context->io_open = Guard::open;
@@ -167,7 +167,7 @@ void Demuxer::probe(const SourceOptions& options) {
   }
   const int code = avformat_find_stream_info(context_.get(), settings.data());
   for (AVDictionary*& entries : settings) av_dict_free(&entries);
-  if (code < 0) refuse(SourceFault::damaged, concat("damaged: ", error_text(code)));
+  if (code < 0) refuse(SourceFault::damaged, concat("damaged: what is in it cannot be told (", error_text(code), ")"));
 }
 
 AVStream* Demuxer::find_video() const {

@@ -36,7 +36,7 @@ ImageReader::~ImageReader() = default;
 // Straight into the decoder: no demuxer guesses at the file, and nothing but its own bytes is used.
 FrameSize ImageReader::decode(const std::string& bytes, const std::string& path) {
   const av::Owned<AVCodecParameters> parameters(avcodec_parameters_alloc());
-  if (!parameters) throw Error("image: out of memory", exit_code::kMemory);
+  if (!parameters) throw Error("image: out of memory; use fewer --workers", exit_code::kMemory);
   parameters->codec_type = AVMEDIA_TYPE_VIDEO;
   parameters->codec_id = codec_of(bytes);
   if (parameters->codec_id == AV_CODEC_ID_NONE)
@@ -44,7 +44,7 @@ FrameSize ImageReader::decode(const std::string& bytes, const std::string& path)
                 exit_code::kData);
   const av::Owned<AVPacket> packet = av::make_packet();
   if (av_new_packet(packet.get(), static_cast<int>(bytes.size())) < 0)
-    throw Error("image: out of memory", exit_code::kMemory);
+    throw Error("image: out of memory; use fewer --workers", exit_code::kMemory);
   std::memcpy(packet->data, bytes.data(), bytes.size());
   const int64_t max_pixels = impl_->options.max_pixels;
   av::Decoder decoder(path, *parameters, 0, max_pixels);

@@ -135,7 +135,7 @@ bool DirectPackets::read(AVPacket& packet) {
     };
     if (!held()) load();
     if (av_new_packet(&packet, static_cast<int>(record.bytes)) < 0)
-      throw Error(concat(escaped(path_), ": out of memory"), exit_code::kMemory);
+      throw Error(concat(escaped(path_), ": out of memory; use fewer --workers"), exit_code::kMemory);
     std::memcpy(packet.data, buffer_.data() + (record.position() - begin_), record.bytes);
   }
   packet.flags = record.library_flags;

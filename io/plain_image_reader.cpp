@@ -46,7 +46,7 @@ Pixels decode_png(const std::string& bytes, const std::string& path, int64_t max
 
 Pixels decode_jpeg(const std::string& bytes, const std::string& path, int64_t max_pixels) {
   const std::unique_ptr<void, decltype(&tjDestroy)> decoder(tjInitDecompress(), tjDestroy);
-  if (!decoder) throw Error("image: out of memory", exit_code::kMemory);
+  if (!decoder) throw Error("image: out of memory; use fewer --workers", exit_code::kMemory);
   const auto* data = reinterpret_cast<const unsigned char*>(bytes.data());
   int width = 0, height = 0, subsampling = 0, colours = 0;
   if (tjDecompressHeader3(decoder.get(), data, bytes.size(), &width, &height, &subsampling, &colours) != 0)

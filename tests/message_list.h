@@ -116,7 +116,13 @@ class Lexer {
 
 inline std::vector<Token> tokens_of(std::string_view source) { return Lexer(source).take(); }
 
-// One sentence that a source can say: the parts of it that it says in each case.
+// Whether there is more in it than punctuation: two letters in a row.
+inline bool says_words(std::string_view text) {
+  const auto is_letter = [](char c) { return std::isalpha(static_cast<unsigned char>(c)) != 0; };
+  return std::ranges::adjacent_find(text, [&](char a, char b) { return is_letter(a) && is_letter(b); }) != text.end();
+}
+
+// One sentence that a source can say: the parts of it that it says in each case, without those of mere punctuation.
 struct Message {
   std::string place;  // file:line
   std::vector<std::string> parts;
@@ -137,7 +143,8 @@ constexpr size_t kTelling = 14;
 
 // Finds the messages of one file: the literals that are given to Error, SourceError or a maker, given to a variable
 // that is one, or returned by a function that is one. Texts of fmt are taken apart at their {}. One of several choices
-// (a literal behind ? or :) of at least kTelling characters is a message of its own.
+// (a literal behind ? or :) of at least kTelling characters is a message of its own; shorter ones are where nothing
+// else is said.
 class MessageReader {
  public:
   MessageReader(std::string file, std::string_view source, const Makers& makers)
@@ -226,10 +233,16 @@ class MessageReader {
     return at + 1;
   }
 
+  // Whether what is at `at` is not said but compared with.
+  bool is_compared(size_t at) const {
+    const bool before = at > 1 && is(at - 1, "=") && (is(at - 2, "=") || is(at - 2, "!"));
+    return before || ((is(at + 1, "=") || is(at + 1, "!")) && is(at + 2, "="));
+  }
   // Adds the literals of [begin, end) as messages; whether there are any.
   bool say(size_t begin, size_t end) {
     Message whole{place_of(begin), {}};
     bool said = false;
+    std::vector<std::string> choices;
     std::vector<bool> formats;  // of each open bracket, whether it is a call of fmt::format
     for (size_t i = begin; i < end; ++i) {
       if (tokens_[i].kind == Token::Kind::sign && is(i, "(")) formats.push_back(i > 0 && is(i - 1, "format"));
@@ -237,19 +250,23 @@ class MessageReader {
       if (tokens_[i].kind != Token::Kind::text) continue;
       said = true;
       const bool choice = i > begin && (is(i - 1, "?") || is(i - 1, ":"));
-      if (choice && tokens_[i].text.size() >= kTelling)
-        messages_.push_back({whole.place, {tokens_[i].text}});
+      if (is_compared(i)) continue;
+      if (choice)
+        choices.push_back(tokens_[i].text);
       else
         add_parts(whole.parts, tokens_[i].text, !formats.empty() && formats.back());
     }
-    if (!whole.parts.empty()) messages_.push_back(std::move(whole));
+    if (!whole.parts.empty()) messages_.push_back(whole);
+    for (const std::string& choice : choices)
+      if (says_words(choice) && (choice.size() >= kTelling || whole.parts.empty()))
+        messages_.push_back({whole.place, {choice}});
     if (said && is_maker(begin)) useful_.insert(tokens_[begin].text);
     return said;
   }
   static void add_parts(std::vector<std::string>& parts, const std::string& text, bool format) {
     std::string part;
     const auto end_part = [&] {
-      if (!part.empty()) parts.push_back(part);
+      if (says_words(part)) parts.push_back(part);
       part.clear();
     };
     for (size_t i = 0; i < text.size(); ++i) {
@@ -264,10 +281,11 @@ class MessageReader {
     end_part();
   }
 
-  // What a call hands on besides its literals must come from a maker: the text of a call without any, and what is called
-  // as texts are called here. That of another error was found where that is made.
+  // What a call hands on besides its literals must come from a maker: the text of a call without any, and what is
+  // called as texts are called here. That of another error, of the system or of a library is made elsewhere.
   void check_source(size_t begin, size_t end, bool said) {
     static const std::set<std::string> kTexts = {"why", "message", "sentence", "parts"};
+    static const std::set<std::string> kForeign = {"what", "message", "description", "error_text", "strerror"};
     bool known = said;
     for (size_t i = begin + 1; i < end; ++i) {
       if (!is_word(i)) continue;
@@ -276,8 +294,8 @@ class MessageReader {
       if (found != parameters_.end()) useful_.insert(found->second.begin(), found->second.end());
       const bool made = is_maker(i) || found != parameters_.end();
       if (is_maker(i)) useful_.insert(word);
-      const bool foreign = is(i - 1, ".") || is(i - 1, ">");  // a member, as error.what()
-      known = known || made || (foreign && is(i + 1, "("));
+      const bool foreign = kForeign.contains(word) && (is(i + 1, "(") || is(i - 1, "."));
+      known = known || made || foreign;
       if (!made && !foreign && kTexts.contains(word)) return unknown_.push_back(place_of(begin));
     }
     if (!known) unknown_.push_back(place_of(begin));
@@ -304,9 +322,9 @@ inline std::vector<std::string> quoted_texts(std::string_view source) {
   return texts;
 }
 
-// Which messages no test quotes. A message is quoted when a text of the tests has kTelling characters in a row of one
-// of its parts, which no message of other words has as well; a message without such a run, because it is shorter or
-// because others say the same, when a text has the longest of its parts that are, or are the start of what is, there.
+// Which messages tests quote. A message is quoted when a text of the tests has kTelling characters in a row of one of
+// its parts that are in no message of other words. Where a message has no such run, because it is shorter or because
+// others say the same, one text must have all of its parts, in their order.
 class Quotes {
  public:
   Quotes(const std::vector<Message>& messages, const std::vector<std::string>& texts) : texts_(texts) {
@@ -326,11 +344,19 @@ class Quotes {
         if (quoted_.contains(run)) return true;
       }
     if (telling) return false;
-    const auto longest = std::ranges::max_element(message.parts, {}, &std::string::size);
-    return std::ranges::any_of(texts_, [&](const std::string& text) { return text.find(*longest) != text.npos; });
+    return std::ranges::any_of(texts_, [&](const std::string& text) { return has_all(text, message.parts); });
   }
 
  private:
+  static bool has_all(const std::string& text, const std::vector<std::string>& parts) {
+    size_t at = 0;
+    for (const std::string& part : parts) {
+      at = text.find(part, at);
+      if (at == text.npos) return false;
+      at += part.size();
+    }
+    return true;
+  }
   static std::vector<std::string_view> runs(std::string_view text) {
     std::vector<std::string_view> all;
     for (size_t i = 0; i + kTelling <= text.size(); ++i) all.push_back(text.substr(i, kTelling));

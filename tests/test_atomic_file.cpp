@@ -135,6 +135,9 @@ TEST_CASE("atomic file: a step that fails names itself, the reason and what is k
   put(folder / "file", "old");
   const std::string below = folder / "file/below";
   CHECK(failure(below, "new") == "opening the folder failed (Not a directory); no file was left behind");
+  CHECK_THROWS_WITH(write_file_atomically("/proc/none/file", "new"),
+                    "cannot write '/proc/none/file' (3 bytes): opening the folder failed (No such file or directory); "
+                    "no file was left behind");
   std::filesystem::create_directory(folder / "sub");
   CHECK(failure(folder / "sub", "new") == "renaming the file failed (Is a directory); what was there is unchanged");
   CHECK(read_text(folder / "file") == "old");

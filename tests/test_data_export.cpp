@@ -131,6 +131,13 @@ TEST_CASE("extract: PNG files hold the decoder's very bytes, and a set can be tr
   CHECK(frames_of(folder / "some", {0, 1, 2}) == frames_of(video, {3, 30, 31}, {50, 31}));
 
   write_text(folder / "set/y/bad.mp4", "text");
+  write_text(folder / "taken/x", "a file where a folder should be");
+  const Outcome taken = engine_data(folder, {"extract", folder / "set", "--out", folder / "taken", "--force"});
+  CHECK(taken.code == exit_code::kStorage);
+  std::string told = taken.err;
+  REQUIRE(told.find(folder.path()) != told.npos);
+  told.replace(told.find(folder.path()), folder.path().size(), "HERE");
+  CHECK(told == "engine_data: error: cannot write HERE/taken/x/one: Not a directory; choose another folder\n");
   const Outcome set = engine_data(folder, {"extract", folder / "set", "--out", folder / "frames", "--frames", "4",
                                            "--format", "jpg", "--threads", "2"});
   CHECK(set.code == exit_code::kData);
@@ -250,7 +257,9 @@ TEST_CASE("browse: every clip with its frames where they belong") {
 TEST_CASE("numbers of frames") {
   CHECK(parse_numbers("0,5,10-13") == std::vector<int64_t>{0, 5, 10, 11, 12, 13});
   CHECK(parse_numbers("7") == std::vector<int64_t>{7});
-  CHECK(error_of([] { chosen_frames({.numbers = "0,7"}, 5); }) ==
+  ExportOptions some;
+  some.numbers = "0,7";
+  CHECK(error_of([&] { chosen_frames(some, 5); }) ==
         std::pair{exit_code::kData, std::string("frame 7 is asked for, and the clip has 5, counted from 0")});
   for (const std::string text : {"", ",", "1,", "a", "1-", "3-1", "-1", "1 2", "99999999", "1,,2"})
     CHECK(error_of([&] { parse_numbers(text); }) ==

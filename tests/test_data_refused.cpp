@@ -97,10 +97,12 @@ TEST_CASE("lists and tables that are refused") {
   const TemporaryFolder folder;
   write_file(folder / "nul.txt", std::string("a.mp4 0\nb.mp4\0 1\n", 17));
   write_file(folder / "empty.tsv", "\n");
+  write_file(folder / "long.txt", std::string(65537, 'a') + " 0\n");
   write_file(folder / "large.txt", "a.mp4 0\n");
   fs::resize_file(folder / "large.txt", (uint64_t{1} << 30) + 1);  // of which a file system keeps one block
   check_refusals({
       {[&] { read_list(folder / "nul.txt"); }, "nul.txt:2: a NUL byte; this is not a text file", exit_code::kData},
+      {[&] { read_list(folder / "long.txt"); }, "long.txt:1: longer than 65536 bytes", exit_code::kData},
       {[&] { read_list(folder / "large.txt"); }, "large.txt: larger than 1 GiB; this is no list", exit_code::kData},
       {[&] { read_table(folder / "empty.tsv"); }, "empty.tsv: an empty table; its first line must name the columns",
        exit_code::kData},

@@ -164,7 +164,8 @@ TEST_CASE("split: what is refused") {
   refused({"--groups", "(x*)"}, "--groups (x*): an empty group for clap/s1_t1.mp4");
   write_text(folder / "meta.tsv", "path\tclass\troom\nset/clap/s1_t1.mp4\tclap\t\n");
   refused({"--groups", folder / "meta.tsv:camera"}, "has no column 'camera'");
-  refused({"--groups", folder / "meta.tsv:room"}, "no room for clap/s1_t1.mp4", exit_code::kData);
+  refused({"--groups", folder / "meta.tsv:room"}, "meta.tsv: no room for clap/s1_t1.mp4; every clip must be in a group",
+          exit_code::kData);
   write_text(folder / "lists/classes.txt", "mine\n");
   refused({}, "was not made by engine_data");
   fs::remove_all(folder / "lists");

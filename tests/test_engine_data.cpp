@@ -214,7 +214,8 @@ TEST_CASE("mistakes on the command line are told in one line with the nearest na
   check_refused(engine_data("mkae x"), exit_code::kUsage, "unknown command 'mkae'; did you mean 'make'? (commands: ");
   check_refused(engine_data("--verison"), exit_code::kUsage, "did you mean '--version'?");
   check_refused(engine_data("make"), exit_code::kUsage, "OUT is required");
-  check_refused(engine_data(make + "--trian 3"), exit_code::kUsage, "unknown flag --trian; did you mean '--train'?");
+  check_refused(engine_data(make + "--trian 3"), exit_code::kUsage,
+                "unknown flag --trian; did you mean '--train'?; see engine_data make --help\n");
   check_refused(engine_data(make + "--fraems=3"), exit_code::kUsage, "unknown flag --fraems; did you mean '--frames'?");
   check_refused(engine_data(make + "more"), exit_code::kUsage, "unexpected argument 'more'");
   check_refused(engine_data(make + "--kind scene"), exit_code::kUsage,

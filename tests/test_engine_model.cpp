@@ -198,7 +198,8 @@ TEST_CASE("weights: patterns of frozen parameters") {
   CHECK_FALSE(frozen("middle.weight"));
   CHECK_THROWS_WITH(frozen_by("stem.*,midle.bias", model.network()),
                     "--freeze: no parameter is called 'midle.bias'; did you mean 'middle.bias'?");
-  CHECK_THROWS_WITH(frozen_by("*", model.network()), doctest::Contains("every parameter is frozen, so that there is nothing to train; freeze less"));
+  CHECK_THROWS_WITH(frozen_by("*", model.network()),
+                    doctest::Contains("every parameter is frozen, so that there is nothing to train; freeze less"));
 }
 
 TEST_CASE("engine_train: a described model from other weights, in part frozen, and applied by its checkpoint alone") {

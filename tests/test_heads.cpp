@@ -345,7 +345,8 @@ TEST_CASE("programs: --head from lists to tables and JSON") {
     CHECK(outcome.code == exit_code::kUsage);
     CHECK_MESSAGE(outcome.err.find(why) != std::string::npos, outcome.err);
   };
-  refused({"classify", model, clips, "--top", "2"}, "--top is for classes, and the head of " + model + " is regression; leave it out");
+  refused({"classify", model, clips, "--top", "2"},
+          "--top is for classes, and the head of " + model + " is regression; leave it out");
   refused({"classify", model, clips, "--join", "--window", "2"}, "--join is for classes and labels, not for numbers");
   refused({"eval", model, set_of(SyntheticKind::speed), "--confusion", "m.csv"},
           "--confusion is for classes, and the head of the model is regression; leave it out");

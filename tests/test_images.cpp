@@ -111,8 +111,8 @@ TEST_CASE("images that are damaged, too large or none are refused") {
   small.max_pixels = 776;
   CHECK(refused(sound, small).first == exit_code::kData);
   CHECK(contains(refused(sound, small).second, video_available()
-                                                    ? "a.png: the image is damaged or larger than 776 pixels"
-                                                    : "a.png: 37x21 exceeds the limit of 776 pixels a picture"));
+                                                   ? "a.png: the image is damaged or larger than 776 pixels"
+                                                   : "a.png: 37x21 exceeds the limit of 776 pixels a picture"));
   if (!video_available()) CHECK(contains(refused(sound.substr(0, 60)).second, "a.png: the image is damaged ("));
   for (size_t length = 8; length < sound.size() - 40; length += 29)
     CHECK(refused(sound.substr(0, length)).first == exit_code::kData);

@@ -264,12 +264,13 @@ TEST_CASE("options out of range are refused by name") {
     LoaderOptions options;
     change(options, dataset);
     const auto [code, text] = error_of([&] { Loader loader(dataset, options); });
-    CHECK(code == (dataset.samples.empty()          ? exit_code::kData
+    CHECK(code == (dataset.samples.empty()            ? exit_code::kData
                    : !options.mirrored_labels.empty() ? exit_code::kInternal
                                                       : exit_code::kUsage));
     return text;
   };
-  CHECK(contains(message([](LoaderOptions& o, Dataset&) { o.batch = 0; }), "loader: batch is 0; it must be from 1 to "));
+  CHECK(
+      contains(message([](LoaderOptions& o, Dataset&) { o.batch = 0; }), "loader: batch is 0; it must be from 1 to "));
   CHECK(contains(message([](LoaderOptions& o, Dataset&) { o.workers = -1; }), "workers"));
   CHECK(contains(message([](LoaderOptions& o, Dataset&) { o.queue = 0; }), "queue"));
   CHECK(contains(message([](LoaderOptions& o, Dataset&) { o.workers = kMaxWorkers + 1; }), "from 0 to 256"));

@@ -223,7 +223,7 @@ TEST_CASE("safetensors: damage that only a checksum shows is refused by name") {
   CHECK(message(replaced("\"crc32c\"", "\"crc33c\"")).starts_with("header damaged (crc32c "));
   CHECK(message(replaced("crc32c_header", "crc32c_reader")) == "metadata has no 'crc32c_header'");
   const std::string checksum = checksum_after("\"crc32c_header\":\"");
-  CHECK(message(replaced(checksum, "0x" + checksum.substr(2)))==
+  CHECK(message(replaced(checksum, "0x" + checksum.substr(2))) ==
         "checksum '0x" + checksum.substr(2) + "' is not eight hexadecimal digits");
 }
 

@@ -118,7 +118,8 @@ TEST_CASE("engine_train: --tune says that it is not for the CPU; plans of no fil
                          "no.txt: no such file, or it cannot be read");
   const std::string empty = fixture().folder() / "empty.txt";
   write_text(empty, "");
-  check_training_refused(fixture().videos(), {"--plans", empty}, exit_code::kCheckpoint, "empty.txt: empty file (0 bytes)");
+  check_training_refused(fixture().videos(), {"--plans", empty}, exit_code::kCheckpoint,
+                         "empty.txt: empty file (0 bytes)");
 }
 
 TEST_CASE("engine_train: --dry-run writes nothing") {

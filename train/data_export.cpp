@@ -119,7 +119,7 @@ std::vector<int64_t> chosen_frames(const ExportOptions& options, int64_t count) 
   if (!options.numbers.empty()) {
     std::vector<int64_t> numbers = parse_numbers(options.numbers);
     for (const int64_t number : numbers)
-      if (number >= count) 
+      if (number >= count)
         throw Error(fmt::format("frame {} is asked for, and the clip has {}, counted from 0", number, count),
                     exit_code::kData);
     return numbers;
