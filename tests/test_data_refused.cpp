@@ -13,6 +13,7 @@
 #include "io/list_file.h"
 #include "io/loader.h"
 #include "io/trim.h"
+#include "io/video_index.h"
 #include "tests/refusals.h"
 #include "tests/video_fixtures.h"
 #include "train/data_index.h"
@@ -213,22 +214,47 @@ TEST_CASE("threads that cannot be had are refused") {
   pthread_attr_destroy(&huge);
 }
 
-TEST_CASE("a run's folder that cannot be opened is refused") {
+TEST_CASE("files that cannot be read are refused") {
   const TemporaryFolder folder;
-  rlimit before{};
-  REQUIRE(getrlimit(RLIMIT_NOFILE, &before) == 0);
-  const rlimit none{0, before.rlim_max};
-  std::string message;
-  int code = 0;
-  REQUIRE(setrlimit(RLIMIT_NOFILE, &none) == 0);
-  try {
-    const RunFolder run(folder.path(), RunFolder::Earlier::refuse);
-  } catch (const Error& error) {
-    message = error.what();
-    code = error.code();
-  }
-  REQUIRE(setrlimit(RLIMIT_NOFILE, &before) == 0);
-  CHECK(message ==
-        "output folder '" + folder.path() + "' cannot be opened: Too many open files; choose another with --out");
-  CHECK(code == exit_code::kStorage);
+  fs::create_directory(folder / "images");
+  fs::create_symlink("/proc/self/mem", folder / "images/1.png");  // a regular file of a size that nobody knows
+  const std::string memory = "/proc/self/mem";                    // whose first byte is not there
+  check_refusals({
+      {[&] { read_list(memory); }, memory + ": cannot be read", exit_code::kNoInput},
+      {[&] { open_frames(folder / "images"); }, "images/1.png: cannot be opened", exit_code::kNoInput},
+  });
+  if (video_available())
+    check_refusals({{[&] { VideoReader reader(memory); }, memory + ": cannot be read", exit_code::kNoInput}});
+}
+
+TEST_CASE("what takes a descriptor is refused where there is none") {
+  const TemporaryFolder folder;
+  write_file(folder / "list.txt", "a.mp4 0\n");
+  write_file(folder / "a.mp4", "<html>");
+  const std::string path = folder / "a.mp4";
+  const auto index =
+      video_available() ? update_index(folder / "none", folder.path(), std::vector{path}).index : nullptr;
+  // doctest's own reports must not need one.
+  const auto without_descriptors = [](const std::function<void()>& fault) {
+    return [fault] {
+      rlimit before{};
+      getrlimit(RLIMIT_NOFILE, &before);
+      const rlimit none{0, before.rlim_max};
+      setrlimit(RLIMIT_NOFILE, &none);
+      const auto [code, message] = error_of(fault);
+      setrlimit(RLIMIT_NOFILE, &before);
+      if (code >= 0) throw Error(message, code);
+    };
+  };
+  const std::string why = "cannot be opened (Too many open files)";
+  check_refusals({
+      {without_descriptors([&] { read_list(folder / "list.txt"); }), "list.txt: cannot be opened", exit_code::kNoInput},
+      {without_descriptors([&] { RunFolder(folder / "run", RunFolder::Earlier::refuse); }),
+       "run' cannot be opened: Too many open files; choose another with --out", exit_code::kStorage},
+  });
+  if (!video_available()) return;
+  check_refusals({
+      {without_descriptors([&] { VideoReader reader(path); }), "a.mp4: " + why, exit_code::kNoInput},
+      {without_descriptors([&] { VideoReader reader(path, *index); }), "a.mp4: " + why, exit_code::kNoInput},
+  });
 }
