@@ -380,8 +380,8 @@ Owned<AVCodecParameters> Track::codec_parameters() const {
     result->extradata = static_cast<uint8_t*>(av_mallocz(extra + AV_INPUT_BUFFER_PADDING_SIZE));
     if (result->extradata) std::memcpy(result->extradata, extradata_.data(), extra);
   }
-  if (!result || (extra > 0 && !result->extradata))
-    throw Error("video: out of memory; use fewer --workers", exit_code::kMemory);
+  const bool complete = result && (extra == 0 || result->extradata);
+  if (!complete) throw Error("video: out of memory; use fewer --workers", exit_code::kMemory);
   const TrackFacts& facts = *facts_;
   result->codec_type = AVMEDIA_TYPE_VIDEO;
   result->extradata_size = static_cast<int>(extra);

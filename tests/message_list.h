@@ -324,7 +324,8 @@ inline std::vector<std::string> quoted_texts(std::string_view source) {
 
 // Which messages tests quote. A message is quoted when a text of the tests has kTelling characters in a row of one of
 // its parts that are in no message of other words. Where a message has no such run, because it is shorter or because
-// others say the same, one text must have all of its parts, in their order.
+// others say the same, one text must have all of its parts, in their order; that is little where a message is a word or
+// two, and such ones stand in tables of their suites.
 class Quotes {
  public:
   Quotes(const std::vector<Message>& messages, const std::vector<std::string>& texts) : texts_(texts) {

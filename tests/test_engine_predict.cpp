@@ -291,7 +291,7 @@ TEST_CASE("engine_predict: what cannot be done is told in one line") {
   check_refused({"eval", model, fixture().set(), "--scores", "s.csv"}, exit_code::kUsage,
                 "--scores: the scores are JSON lines; give a file .jsonl");
   check_refused({"eval", model, fixture().set(), "--split", "val"}, exit_code::kNoInput,
-                "the data have no val part (folders train, test); choose another with --split");
+                ", drawn with seed 11); choose another with --split");
   fs::create_directories(fixture().folder() / "bare");
   check_refused({"embed", model, fixture().folder() / "bare", "-o", out}, exit_code::kNoInput,
                 "bare: no video in this folder");

@@ -1,6 +1,7 @@
 // Folders of images, in builds with and without FFmpeg; training on them and on decoded clips, which takes no FFmpeg.
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "engine/random.h"
 #include "io/decoded_clip.h"
@@ -160,7 +161,9 @@ TEST_CASE("folders of images and decoded clips train and are evaluated") {
                                             "0.01", "--progress", "none", "--out", folder / "run"});
   INFO(trained.err);
   REQUIRE(trained.code == exit_code::kOk);
-  CHECK_FALSE(contains(trained.err, "warning"));
+  std::istringstream lines(trained.err);
+  for (std::string line; std::getline(lines, line);)  // how long clips are waited for is up to the machine
+    CHECK((!line.starts_with("warning") || contains(line, " of the epoch went into waiting for clips")));
   const std::string model = folder / "run/best.safetensors";
   const auto eval = run("engine_predict", {"eval", model, folder / "set", "--split", "val", "--json"});
   INFO(eval.err);
