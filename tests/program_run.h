@@ -38,12 +38,12 @@ inline void write_text(const std::string& path, const std::string& text) {
 }
 
 // A small set of synthetic videos: train/ and test/ with ten classes.
-inline void make_videos(const std::string& folder, int train = 2, int test = 1) {
+inline void make_videos(const std::string& folder, int train = 2, int test = 1, int side = 32) {
   engine::DataMakeOptions options;
   options.out = folder;
   options.train = train;
   options.test = test;
-  options.width = options.height = 32;
+  options.width = options.height = side;
   options.frames = 4;
   options.decoded = !engine::video_available();
   engine::make_data(options, [](int, int) { return true; });

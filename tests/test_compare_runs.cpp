@@ -36,6 +36,10 @@ TEST_CASE("compare_runs: what moved beyond the noise, and nothing else") {
   CHECK(contains(text, "only after: op/new"));
   CHECK(contains(text, "1 of 3 moved beyond the noise"));
   CHECK(contains(compare_runs(after, before), "2.00x slower"));
+  // 22 % is beyond three times the deviation of 7 %, but one of the earlier times was as long.
+  const json outlier = run_of({{"op/a", {10, 10, 10, 10, 10, 10, 10, 10, 10, 12.2}}});
+  CHECK(!contains(compare_runs(outlier, run_of({{"op/a", {12.15, 12.15, 12.15}}})), "op/a"));
+  CHECK(contains(compare_runs(outlier, run_of({{"op/a", {12.25, 12.25, 12.25}}})), "1.23x slower"));
 }
 
 TEST_CASE("compare_runs: a median of an even number of times; failed benchmarks do not count") {

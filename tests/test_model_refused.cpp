@@ -12,7 +12,7 @@
 
 #include "io/safetensors_header.h"
 #include "tests/program_run.h"
-#include "tests/recipe_fixtures.h"
+#include "tests/training_fixtures.h"
 #include "tests/refusals.h"
 #include "tests/safetensors_files.h"
 #include "train/cli.h"

@@ -4,27 +4,15 @@
 #include <set>
 
 #include "program_run.h"
-#include "recipe_fixtures.h"
 #include "train/data_options.h"
 #include "train/run_state.h"
+#include "training_fixtures.h"
 
 using namespace engine;
 using namespace engine::fixtures;
 using program_run::TemporaryFolder;
 
 namespace {
-
-// Ten classes of small videos, two clips each, made once.
-const Splits& videos() {
-  static const TemporaryFolder folder;
-  static const Splits splits = [] {
-    program_run::make_videos(folder / "videos", 2, 1);
-    SplitOptions options;
-    options.val_fraction = 0;
-    return open_splits(folder / "videos", options);
-  }();
-  return splits;
-}
 
 ModelFile video_model() {
   ModelFile file = description(0, 2);

@@ -4,29 +4,13 @@
 #include "engine/autograd.h"
 #include "io/host_memory.h"
 #include "layers/models/registry.h"
-#include "recipe_fixtures.h"
 #include "train/memory_plan.h"
+#include "train/op_watch.h"
 #include "train/overfit.h"
+#include "training_fixtures.h"
 
 using namespace engine;
 using namespace engine::fixtures;
-
-namespace {
-
-// While alive, follows how much more memory is in use than at its start, at most.
-class Peak final : public Profiler {
- public:
-  Peak() { profiler = this; }
-  ~Peak() override { profiler = nullptr; }
-  void begin(const OpPass&) override { most_ = std::max(most_, cpu_bytes_in_use()); }
-  void end() override { most_ = std::max(most_, cpu_bytes_in_use()); }
-  int64_t taken() const { return most_ - before_; }
-
- private:
-  int64_t before_ = cpu_bytes_in_use(), most_ = before_;
-};
-
-}  // namespace
 
 TEST_CASE("memory plan: tells what a step takes, and what would fit") {
   for (const bool bn : {false, true}) {
@@ -57,7 +41,7 @@ TEST_CASE("memory plan: tells what a step takes, and what would fit") {
     Trainer trainer(classifier, options);
     const Batch batch = noise_batch(file, 6);
     trainer.step(batch);
-    const Peak peak;
+    const OpWatch peak;
     trainer.step(batch);
     const auto taken = static_cast<double>(peak.taken());
     CAPTURE(taken);
@@ -188,7 +172,7 @@ TEST_CASE("recompute: the same bytes with less memory") {
         Classifier classifier(file);
         Trainer trainer(classifier, options);
         trainer.step(batch);
-        const Peak peak;
+        const OpWatch peak;
         trainer.step(batch);
         return std::pair(encode_safetensors(to_tensor_file(trainer.file())), peak.taken());
       };

@@ -106,13 +106,7 @@ TEST_CASE("engine_train: out of memory names the largest tensors and a batch tha
   return;
 #endif
   const TemporaryFolder folder;
-  DataMakeOptions options;
-  options.out = folder / "videos";
-  options.train = 8, options.test = 1;
-  options.width = options.height = 128;
-  options.frames = 4;
-  options.decoded = !video_available();
-  make_data(options, [](int, int) { return true; });
+  program_run::make_videos(folder / "videos", 8, 1, 128);
   const std::string err = folder / "err";
   const std::string command = concat(
       "bash -c 'ulimit -v 2500000; ", program_run::kWithoutCuda, engine::test::program_folder(), "/engine_train ",

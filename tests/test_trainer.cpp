@@ -2,60 +2,18 @@
 #include <limits>
 
 #include "engine/autograd.h"
-#include "program_run.h"
+#include "tests/training_fixtures.h"
 #include "train/data_options.h"
 #include "train/evaluate.h"
 #include "train/trainer.h"
 
 using namespace engine;
+using namespace engine::fixtures;
 using program_run::TemporaryFolder;
 
 namespace {
 
-ModelFile description(int64_t classes, int64_t frames = 1, int64_t side = 16) {
-  ModelFile file;
-  file.model = "sora-cnn";
-  for (int64_t label = 0; label < classes; ++label) file.classes.push_back(concat("class ", label));
-  file.preprocessing.frames = frames;
-  file.preprocessing.height = file.preprocessing.width = side;
-  file.seed = 3;
-  return file;
-}
-
-// Noise with labels 0, 1, 2, ...: nothing to generalise, but something to learn by heart.
-Batch noise_batch(const ModelFile& file, int64_t clips) {
-  const Preprocessing& p = file.preprocessing;
-  Batch batch;
-  batch.frames = Tensor::empty({clips, frames_to_read(p), p.height, p.width, 3}, DType::u8);
-  Random random(11);
-  for (uint8_t& pixel : batch.frames.values<uint8_t>()) pixel = static_cast<uint8_t>(random.below(256));
-  batch.labels = Tensor::empty({clips}, DType::i64);
-  for (int64_t i = 0; i < clips; ++i) {
-    batch.labels.values<int64_t>()[static_cast<size_t>(i)] = i % static_cast<int64_t>(file.classes.size());
-    batch.items.push_back(i);
-  }
-  return batch;
-}
-
-TrainerOptions constant_rate(double rate) {
-  TrainerOptions options;
-  options.schedule = {.kind = ScheduleKind::constant, .peak = rate};
-  return options;
-}
-
 std::string bytes_of(const Classifier& classifier) { return encode_safetensors(to_tensor_file(classifier.file())); }
-
-// Ten classes of small videos, made once.
-const Splits& videos() {
-  static const TemporaryFolder folder;
-  static const Splits splits = [] {
-    program_run::make_videos(folder / "videos", 2, 1);
-    SplitOptions options;
-    options.val_fraction = 0;
-    return open_splits(folder / "videos", options);
-  }();
-  return splits;
-}
 
 LoaderOptions loader_options(int batch, int workers, bool training) {
   LoaderOptions options;

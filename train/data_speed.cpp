@@ -1,13 +1,13 @@
 #include "train/data_speed.h"
 
-#include <stdlib.h>
-
 #include <algorithm>
 #include <cmath>
 #include <ctime>
 #include <filesystem>
+#include <optional>
 
 #include "engine/tensor.h"
+#include "io/scratch_folder.h"
 #include "io/trim.h"
 #include "io/video_writer.h"
 
@@ -39,24 +39,6 @@ double seconds_to_read(const Sample& sample, const ClipOptions& options, std::ve
   return seconds_of_this_thread() - begin;
 }
 
-class ScratchFolder {
- public:
-  ScratchFolder() {
-    std::string name = (fs::temp_directory_path() / "engine_data_XXXXXX").string();
-    if (mkdtemp(name.data()) != nullptr) path_ = name;
-  }
-  ~ScratchFolder() {
-    std::error_code ignored;
-    if (!path_.empty()) fs::remove_all(path_, ignored);
-  }
-  ScratchFolder(const ScratchFolder&) = delete;
-  ScratchFolder& operator=(const ScratchFolder&) = delete;
-  const fs::path& path() const { return path_; }
-
- private:
-  fs::path path_;
-};
-
 bool can_be_encoded(const ClipFacts& facts) {
   const bool sides =
       facts.size.width % 2 == 0 && facts.size.height % 2 == 0 && facts.size.width >= 16 && facts.size.height >= 16;
@@ -78,14 +60,15 @@ void encode_anew(const Sample& sample, const ClipFacts& facts, const fs::path& p
 
 std::optional<Speed::Dense> measure_dense(const std::vector<Clip>& clips, const std::vector<ClipFacts>& facts,
                                           const std::vector<size_t>& timed, const ClipOptions& options) {
-  const ScratchFolder scratch;
+  std::optional<ScratchFolder> scratch;
   double before = 0, after = 0, bytes_before = 0, bytes_after = 0;
   size_t count = 0;
   for (const size_t i : timed) {
-    if (count == kEncoded || scratch.path().empty() || !can_be_encoded(facts[i])) continue;
+    if (count == kEncoded || !can_be_encoded(facts[i])) continue;
     try {
+      if (!scratch) scratch.emplace();
       const Sample& sample = *clips[i].sample;
-      const fs::path path = scratch.path() / "clip.mp4";
+      const fs::path path = scratch->path() / "clip.mp4";
       encode_anew(sample, facts[i], path);
       std::vector<int64_t> unused;
       const double was = seconds_to_read(sample, options, unused);

@@ -8,6 +8,7 @@
 #include "engine/ops.h"
 #include "engine/random.h"
 #include "io/host_memory.h"
+#include "train/op_watch.h"
 
 namespace engine {
 namespace {
@@ -15,23 +16,18 @@ namespace {
 constexpr double kMiB = 1 << 20, kGiB = 1 << 30;
 constexpr double kKeptByCpu = 2.5;  // MemoryPlan::kept
 
-// While alive, keeps the most memory that was in use when an op began or ended, and the largest inputs of ops.
-struct Held final : Profiler {
+// Keeps also the largest inputs of ops.
+struct LargestWatch final : OpWatch {
   static constexpr size_t kMost = 3;
-  int64_t bytes = cpu_bytes_in_use();
   std::vector<MemoryPlan::LargeTensor> largest;
-  Profiler* before = profiler.exchange(this);
-  ~Held() override { profiler = before; }
   void begin(const OpPass& pass) override {
-    bytes = std::max(bytes, cpu_bytes_in_use());
-    if (pass.backward ||
-        std::ranges::any_of(largest, [&](const auto& each) { return each.shape.elements() == pass.shape.elements(); }))
-      return;
+    OpWatch::begin(pass);
+    const auto same = [&](const auto& each) { return each.shape.elements() == pass.shape.elements(); };
+    if (pass.backward || std::ranges::any_of(largest, same)) return;
     largest.push_back({pass.op, pass.shape});
     std::ranges::stable_sort(largest, std::ranges::greater{}, [](const auto& each) { return each.shape.elements(); });
     if (largest.size() > kMost) largest.pop_back();
   }
-  void end() override { bytes = std::max(bytes, cpu_bytes_in_use()); }
 };
 
 // What a forward and a backward pass take at most, without the gradients of parameters, which are there before.
@@ -39,11 +35,10 @@ int64_t bytes_of_pass(layers::VideoModel& network, const ModelFile& description,
                       std::vector<MemoryPlan::LargeTensor>* largest = nullptr) {
   const Preprocessing& p = description.preprocessing;
   const Tensor x = Tensor::zeros({clips, p.frames, p.height, p.width, input_channels(p)});
-  const int64_t before = cpu_bytes_in_use() - static_cast<int64_t>(x.bytes());
-  const Held held;
+  const LargestWatch watch;
   sum(network(x)).backward();
-  if (largest != nullptr) *largest = held.largest;
-  return held.bytes - before;
+  if (largest != nullptr) *largest = watch.largest;
+  return watch.taken() + static_cast<int64_t>(x.bytes());
 }
 
 std::string size_text(int64_t bytes) {

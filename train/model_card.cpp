@@ -13,6 +13,7 @@
 #include "train/classifier.h"
 #include "train/cli.h"
 #include "train/model_description.h"
+#include "train/op_watch.h"
 #include "train/option_table.h"
 
 namespace engine {
@@ -24,14 +25,6 @@ Preprocessing input(int64_t frames, int64_t side, const std::array<double, 3>& m
                     const std::array<double, 3>& deviation) {
   return {.frames = frames, .height = side, .width = side, .mean = mean, .deviation = deviation};
 }
-
-struct Count final : Profiler {
-  double flop = 0;
-  Profiler* before = profiler.exchange(this);
-  ~Count() override { profiler = before; }
-  void begin(const OpPass& pass) override { flop += pass.flop; }
-  void end() override {}
-};
 
 // What is inspected, and how large.
 struct Inspected {
@@ -139,10 +132,10 @@ ModelCost cost_of(layers::VideoModel& model, const Shape& shape) {
   ModelCost cost;
   {
     const NoGrad no_grad;
-    const Count count;
+    const OpWatch watch;
     model.eval();
     model(clip);  // what it keeps between passes is there from now on
-    cost.flop = count.flop;
+    cost.flop = watch.flop;
   }
   model.train();
   const int64_t before = cpu_bytes_in_use();

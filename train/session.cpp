@@ -21,11 +21,6 @@
 namespace engine {
 namespace {
 
-template <class... Parts>
-void say(fmt::format_string<Parts...> format, Parts&&... parts) {
-  print_err(fmt::format(format, std::forward<Parts>(parts)...) + "\n");
-}
-
 ModelFile describe(const TrainOptions& options, const Dataset& dataset) {
   ModelFile file;
   file.model = options.model;

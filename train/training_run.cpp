@@ -24,11 +24,6 @@ namespace {
 constexpr const char* kPlans = "plans.txt";
 constexpr int64_t kWarmupShare = 20;  // a twentieth of the steps
 
-template <class... Parts>
-void say(fmt::format_string<Parts...> format, Parts&&... parts) {
-  print_err(fmt::format(format, std::forward<Parts>(parts)...) + "\n");
-}
-
 HeatFinder heat_of(Classifier& classifier) {
   return [&classifier](const Tensor& clip, int64_t output) { return grad_cam(classifier, clip, output); };
 }

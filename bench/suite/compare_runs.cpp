@@ -13,6 +13,7 @@ using nlohmann::json;
 
 struct Time {
   double median = 0, deviation = 0;  // milliseconds, and relative
+  double least = 0, most = 0;        // milliseconds
 };
 
 Time time_of(std::vector<double> times) {
@@ -24,7 +25,7 @@ Time time_of(std::vector<double> times) {
   for (const double time : times) mean += time / static_cast<double>(times.size());
   for (const double time : times) squares += (time - mean) * (time - mean);
   const double deviation = times.size() > 1 ? std::sqrt(squares / static_cast<double>(times.size() - 1)) : 0;
-  return {median, mean > 0 ? deviation / mean : 0};
+  return {median, mean > 0 ? deviation / mean : 0, times.front(), times.back()};
 }
 
 std::map<std::string, Time> times_of(const json& run) {
@@ -60,7 +61,8 @@ std::string compare_runs(const json& before, const json& after) {
     const Time& then = found->second;
     const double noise = std::max(kLeast, 3 * std::hypot(then.deviation, now.deviation)),
                  ratio = now.median / then.median;
-    if (std::abs(std::log(ratio)) > std::log1p(noise)) moved.push_back({ratio, noise, name, then, now});
+    const bool apart = now.most < then.least || now.least > then.most;
+    if (apart && std::abs(std::log(ratio)) > std::log1p(noise)) moved.push_back({ratio, noise, name, then, now});
   }
   for (const auto& [name, then] : old_times)
     if (!new_times.contains(name)) only += fmt::format("only before: {}\n", name);

@@ -1,6 +1,5 @@
 // The benchmark suite. See bench/README.md.
 #include <benchmark/benchmark.h>
-#include <stdlib.h>
 #include <sys/wait.h>
 
 #include <CLI/CLI.hpp>
@@ -10,6 +9,7 @@
 
 #include "bench/suite/compare_runs.h"
 #include "bench/suite/suite.h"
+#include "io/scratch_folder.h"
 #include "train/cli.h"
 #include "train/environment.h"
 
@@ -100,23 +100,20 @@ int run_here(const Options& options, const std::string& out) {
 
 // This program and another build of it in turn, in processes of their own; then what moved.
 int run_in_turn(const Options& options) {
-  std::string folder = (fs::temp_directory_path() / "engine_bench_XXXXXX").string();
-  if (mkdtemp(folder.data()) == nullptr) throw Error(concat("cannot make a folder ", folder), exit_code::kStorage);
+  const ScratchFolder folder;
   const std::string self = fs::read_symlink("/proc/self/exe");
   std::vector<json> before, after;
   for (int round = 0; round < options.rounds; ++round)
     for (const std::string& program : {options.against, self}) {
-      const std::string file = folder + "/run.json";
+      const std::string file = folder / "run.json";
       std::string command =
           concat("'", program, "' --filter '", options.filter, "' --device ", options.device, " --precision ",
                  options.precision, " --repetitions 1 --seconds ", options.seconds, " --out '", file, "'");
       if (options.threads > 0) command += concat(" --threads ", options.threads);
-      const int status = std::system((command + " >/dev/null").c_str());
+      const int status = std::system((command + " >/dev/null 2>&1").c_str());
       if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) throw Error(concat("failed: ", command));
       (program == self ? after : before).push_back(read_json(file));
     }
-  std::error_code ignored;
-  fs::remove_all(folder, ignored);
   std::cout << compare_runs(joined_runs(before), joined_runs(after));
   return exit_code::kOk;
 }
@@ -146,18 +143,15 @@ int body(int argc, char** argv) {
   CLI::Option* baseline = app.add_option("--baseline", options.baseline, "Compare with what an earlier --out kept");
   app.add_option("--against", options.against, "Run this build of engine_bench and this one in turn, and compare")
       ->excludes(baseline);
-  app.add_option("--rounds", options.rounds, "Of --against")->check(CLI::Range(2, 1000));
+  app.add_option("--rounds", options.rounds, "Of --against")->check(CLI::Range(3, 1000));
   if (!parse_command_line(app, argc, argv)) return exit_code::kOk;
   if (!options.against.empty()) return run_in_turn(options);
   if (options.baseline.empty()) return run_here(options, options.out);
   const json before = read_json(options.baseline);
-  std::string out = options.out;
-  const bool keeps = !out.empty();
-  if (!keeps) out = concat((fs::temp_directory_path() / "engine_bench_").string(), ::getpid(), ".json");
+  const ScratchFolder folder;
+  const std::string out = options.out.empty() ? folder / "run.json" : options.out;
   const int code = run_here(options, out);
   std::cout << '\n' << compare_runs(before, read_json(out));
-  std::error_code ignored;
-  if (!keeps) fs::remove(out, ignored);
   return code;
 }
 

@@ -1,10 +1,10 @@
-#include <stdlib.h>
 #include <sys/wait.h>
 
 #include <filesystem>
 
 #include "bench/suite/suite.h"
 #include "io/loader.h"
+#include "io/scratch_folder.h"
 #include "io/video.h"
 #include "train/checkpoint.h"
 #include "train/classifier.h"
@@ -17,15 +17,11 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// A folder with a small set of videos in it, which goes with the object.
-class Folder {
- public:
+// With a small set of videos in it.
+struct Folder : ScratchFolder {
   explicit Folder(bool quick) {
-    std::string name = (fs::temp_directory_path() / "engine_bench_XXXXXX").string();
-    if (mkdtemp(name.data()) == nullptr) throw Error(concat("cannot make a folder ", name), exit_code::kStorage);
-    path_ = name;
     DataMakeOptions options;
-    options.out = path_ / "set";
+    options.out = path() / "set";
     options.train = quick ? 2 : 8;
     options.test = 1;
     options.width = options.height = quick ? 32 : 128;
@@ -33,16 +29,6 @@ class Folder {
     options.decoded = !video_available();
     make_data(options, [](int, int) { return true; });
   }
-  ~Folder() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-  std::string operator/(const char* name) const { return (path_ / name).string(); }
-
- private:
-  fs::path path_;
 };
 
 using FolderPointer = std::shared_ptr<Folder>;

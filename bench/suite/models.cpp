@@ -2,20 +2,12 @@
 #include "bench/suite/suite.h"
 #include "engine/autograd.h"
 #include "layers/models/registry.h"
+#include "train/op_watch.h"
 
 namespace engine::bench {
 namespace {
 
 constexpr int64_t kFrames = 8, kSize = 64;
-
-// The operations of what runs while it is alive, forward.
-struct Counted final : Profiler {
-  double flop = 0;
-  Profiler* others = profiler.exchange(this);
-  ~Counted() override { profiler = others; }
-  void begin(const OpPass& pass) override { flop += pass.flop; }
-  void end() override {}
-};
 
 Work one_clip(const std::string& name, const Suite& suite) {
   const std::shared_ptr<layers::VideoModel> model = layers::make_model(name, {.seed = 1});
@@ -28,9 +20,9 @@ Work one_clip(const std::string& name, const Suite& suite) {
     const NoGrad no_grad;
     (*model)(clip);
   };
-  const Counted counted;
+  const OpWatch watch;
   call();
-  return {.call = call, .flop = counted.flop, .items = 1, .item = "clips"};
+  return {.call = call, .flop = watch.flop, .items = 1, .item = "clips"};
 }
 
 Work training_step(const std::string& name, const Suite& suite) {
@@ -39,7 +31,7 @@ Work training_step(const std::string& name, const Suite& suite) {
   const Settings settings{.device = suite.device, .precision = suite.dtype == DType::bf16 ? "bf16" : "f32"};
   Work work;
   visit_workload(workload, true, settings, [&](const Pass& pass) { work.call = pass.work; });
-  const Work forward = one_clip(name, suite);
+  const Work forward = one_clip(name, suite);  // a step that is replayed tells no operations
   work.flop = 3 * forward.flop * static_cast<double>(clips);
   work.items = static_cast<double>(clips);
   work.item = "clips";

@@ -4,6 +4,7 @@
 #include "bench/suite/suite.h"
 #include "engine/autograd.h"
 #include "tests/op_run.h"
+#include "train/op_watch.h"
 
 namespace engine::bench {
 namespace {
@@ -15,15 +16,6 @@ double bytes_of(const Tensors& tensors) {
   for (const Tensor& each : tensors) sum += static_cast<double>(each.bytes());
   return sum;
 }
-
-// The operations of one forward call, as ops tell them to profilers.
-struct Counted final : Profiler {
-  double flop = 0;
-  Profiler* others = profiler.exchange(this);
-  ~Counted() override { profiler = others; }
-  void begin(const OpPass& pass) override { flop += pass.flop; }
-  void end() override {}
-};
 
 Tensors inputs_of(const OpCase& row, const Suite& suite) {
   const Tensors exact = test::make_inputs(row, suite.dtype, false);
@@ -40,9 +32,9 @@ Work forward_of(const OpCase& row, const Suite& suite) {
   const auto inputs = std::make_shared<const Tensors>(inputs_of(row, suite));
   const NoGrad no_grad;
   Work work;
-  const Counted counted;
+  const OpWatch watch;
   work.bytes = bytes_of(*inputs) + bytes_of(row.run(*inputs));
-  work.flop = counted.flop;
+  work.flop = watch.flop;
   work.call = [&row, inputs] {
     const NoGrad none;
     row.run(*inputs);
@@ -58,15 +50,15 @@ Work both_of(const OpCase& row, const Suite& suite) {
   Work work;
   Random random(11, 1);
   const auto seeds = std::make_shared<Tensors>();
-  const Counted counted;
+  const OpWatch watch;
   const Tensors outputs = row.run(*inputs);
-  work.flop = 3 * counted.flop;
+  work.flop = 3 * watch.flop;
   for (const Tensor& output : outputs)
     seeds->push_back(output.requires_grad()
                          ? cast(normal(output.shape(), 0, 1, random), output.dtype()).to(suite.device)
                          : Tensor());
   work.bytes = 2 * bytes_of(*inputs) + 2 * bytes_of(outputs);
-  work.call = [&row, inputs, seeds] {
+  const auto both = [&row, inputs, seeds] {
     const Tensors made = row.run(*inputs);
     Tensor total;
     for (size_t k = 0; k < made.size(); ++k) {
@@ -77,14 +69,12 @@ Work both_of(const OpCase& row, const Suite& suite) {
     }
     if (total) total.backward();
   };
-  return {.call =
-              [call = work.call, inputs] {
-                call();
-                for (const Tensor& input : *inputs)
-                  if (input.requires_grad()) input.zero_grad();
-              },
-          .flop = work.flop,
-          .bytes = work.bytes};
+  work.call = [both, inputs] {
+    both();
+    for (const Tensor& input : *inputs)
+      if (input.requires_grad()) input.zero_grad();
+  };
+  return work;
 }
 
 void add_cases(const Suite& suite) {

@@ -8,22 +8,10 @@
 #include "engine/autograd.h"
 #include "engine/ops.h"
 #include "engine/random.h"
-#include "kernels/profile.h"
+#include "train/op_watch.h"
 
 namespace engine::bench {
 namespace {
-
-// While alive: the passes of ops, and the most memory in use when one began or ended.
-struct Watch final : Profiler {
-  int64_t passes = 0, before = cpu_bytes_in_use(), peak = before;
-  Profiler* others = profiler.exchange(this);
-  ~Watch() override { profiler = others; }
-  void begin(const OpPass&) override {
-    ++passes;
-    peak = std::max(peak, cpu_bytes_in_use());
-  }
-  void end() override { peak = std::max(peak, cpu_bytes_in_use()); }
-};
 
 // The work of the benchmark that runs, and what one call of it was seen to do.
 struct Prepared {
@@ -37,11 +25,11 @@ const Prepared& prepare(const Suite& suite, const std::string& name, const std::
   if (now && now->name == name) return *now;
   now.reset();
   Prepared made{.name = name, .work = make()};
-  const Watch watch;
+  const OpWatch watch;
   made.work.call();
   wait_for(suite.device);
   made.passes = static_cast<double>(watch.passes);
-  made.peak = static_cast<double>(watch.peak - watch.before);
+  made.peak = static_cast<double>(watch.taken());
   return now.emplace(std::move(made));
 }
 

@@ -1,4 +1,4 @@
-// Small networks and batches for the suites of how a run is trained.
+// Small networks, batches and videos for the suites of training.
 #pragma once
 
 #include <doctest/doctest.h>
@@ -11,6 +11,7 @@
 
 #include "engine/ops.h"
 #include "engine/random.h"
+#include "tests/program_run.h"
 #include "train/trainer.h"
 
 namespace engine::fixtures {
@@ -45,6 +46,7 @@ activation = "relu"
   return file;
 }
 
+// Noise with labels 0, 1, 2, ...: nothing to generalise, but something to learn by heart.
 inline Batch noise_batch(const ModelFile& file, int64_t clips, uint64_t seed = 11) {
   const Preprocessing& p = file.preprocessing;
   Batch batch;
@@ -57,6 +59,18 @@ inline Batch noise_batch(const ModelFile& file, int64_t clips, uint64_t seed = 1
     batch.items.push_back(i);
   }
   return batch;
+}
+
+// Ten classes of small videos, two clips each, made once.
+inline const Splits& videos() {
+  static const TemporaryFolder folder;
+  static const Splits splits = [] {
+    program_run::make_videos(folder / "videos", 2, 1);
+    SplitOptions options;
+    options.val_fraction = 0;
+    return open_splits(folder / "videos", options);
+  }();
+  return splits;
 }
 
 inline Batch part_of(const Batch& batch, int64_t begin, int64_t end) {
