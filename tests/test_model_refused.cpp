@@ -12,9 +12,9 @@
 
 #include "io/safetensors_header.h"
 #include "tests/program_run.h"
-#include "tests/training_fixtures.h"
 #include "tests/refusals.h"
 #include "tests/safetensors_files.h"
+#include "tests/training_fixtures.h"
 #include "train/cli.h"
 #include "train/failure.h"
 #include "train/npy.h"
