@@ -22,15 +22,11 @@ struct Attention {
 //
 // On CUDA in bf16 more than 128 queries or keys go to cuDNN's fused kernels where it has them (kernels/cuda/sdpa.h).
 // Its statistics are this very logarithm; it rounds probabilities to bf16, but not scores.
-void attention_forward(CpuContext& ctx, const Attention& p, ConstView q, ConstView k, ConstView v, ConstView lengths,
-                       ConstView step, View y, View lse);
-void attention_forward(CudaContext& ctx, const Attention& p, ConstView q, ConstView k, ConstView v, ConstView lengths,
-                       ConstView step, View y, View lse);
+ENGINE_KERNEL(attention_forward, const Attention& p, ConstView q, ConstView k, ConstView v, ConstView lengths,
+              ConstView step, View y, View lse);
 
 // y and lse are those of forward; y and dy are contiguous. Assigns dq, dk and dv, which may have strides as q, k and v.
-void attention_backward(CpuContext& ctx, const Attention& p, ConstView q, ConstView k, ConstView v, ConstView lengths,
-                        ConstView step, ConstView y, ConstView lse, ConstView dy, View dq, View dk, View dv);
-void attention_backward(CudaContext& ctx, const Attention& p, ConstView q, ConstView k, ConstView v, ConstView lengths,
-                        ConstView step, ConstView y, ConstView lse, ConstView dy, View dq, View dk, View dv);
+ENGINE_KERNEL(attention_backward, const Attention& p, ConstView q, ConstView k, ConstView v, ConstView lengths,
+              ConstView step, ConstView y, ConstView lse, ConstView dy, View dq, View dk, View dv);
 
 }  // namespace engine

@@ -9,17 +9,12 @@
 namespace engine {
 
 // scores: q . k; replaced by dropout(P). lse is assigned. Contiguous; on the CPU f32 or f64.
-void attention_scores_forward(CpuContext& ctx, const Attention& p, ConstView lengths, ConstView step, View scores,
-                              View lse);
-void attention_scores_forward(CudaContext& ctx, const Attention& p, ConstView lengths, ConstView step, View scores,
-                              View lse);
+ENGINE_KERNEL(attention_scores_forward, const Attention& p, ConstView lengths, ConstView step, View scores, View lse);
 
 // scores: q . k, replaced by dropout(P); dscores: dy . v, the gradient of dropout(P), replaced by the gradient of q .
 // k.
-void attention_scores_backward(CpuContext& ctx, const Attention& p, ConstView lengths, ConstView step, ConstView lse,
-                               View scores, View dscores);
-void attention_scores_backward(CudaContext& ctx, const Attention& p, ConstView lengths, ConstView step, ConstView lse,
-                               View scores, View dscores);
+ENGINE_KERNEL(attention_scores_backward, const Attention& p, ConstView lengths, ConstView step, ConstView lse,
+              View scores, View dscores);
 
 namespace attention_composed {
 

@@ -18,6 +18,13 @@ inline constexpr bool kWithCuda = false;
 class CpuContext;
 class CudaContext;
 
+// Declares a kernel, which computes the same on either device:
+//   ENGINE_KERNEL(softmax_forward, Softmax kind, ConstView x, View y);
+// is void softmax_forward(CpuContext& ctx, Softmax kind, ConstView x, View y); and the same of CudaContext.
+#define ENGINE_KERNEL(name, ...)           \
+  void name(CpuContext& ctx, __VA_ARGS__); \
+  void name(CudaContext& ctx, __VA_ARGS__)
+
 CpuContext& cpu_context();
 // Everything on CudaContext is defined only in a build with CUDA. Throws Error (exit code 69) where there is no such
 // device.

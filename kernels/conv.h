@@ -52,15 +52,12 @@ inline void check_conv(const Conv3d& p, const ConstView& x, const ConstView& w, 
 }
 
 // bias may be undefined. f: affine with alpha 1 and beta 0 (nothing), or relu.
-void conv_forward(CpuContext& ctx, const Conv3d& p, const Unary& f, ConstView x, ConstView w, ConstView bias, View y);
-void conv_forward(CudaContext& ctx, const Conv3d& p, const Unary& f, ConstView x, ConstView w, ConstView bias, View y);
+ENGINE_KERNEL(conv_forward, const Conv3d& p, const Unary& f, ConstView x, ConstView w, ConstView bias, View y);
 
 // dx from the gradient of the convolution's output before f.
-void conv_backward_input(CpuContext& ctx, const Conv3d& p, ConstView dy, ConstView w, View dx);
-void conv_backward_input(CudaContext& ctx, const Conv3d& p, ConstView dy, ConstView w, View dx);
+ENGINE_KERNEL(conv_backward_input, const Conv3d& p, ConstView dy, ConstView w, View dx);
 
 // dw, likewise. The gradient of bias is the sum of dy over all axes but the last (kernels/reduce.h).
-void conv_backward_weight(CpuContext& ctx, const Conv3d& p, ConstView x, ConstView dy, View dw);
-void conv_backward_weight(CudaContext& ctx, const Conv3d& p, ConstView x, ConstView dy, View dw);
+ENGINE_KERNEL(conv_backward_weight, const Conv3d& p, ConstView x, ConstView dy, View dw);
 
 }  // namespace engine

@@ -19,7 +19,6 @@ inline constexpr uint64_t kDropoutKey = 0x64726f706f757473u;
 // philox(key, {i / 4, low half of step, high half of step, stream}) (kernels/philox.h). `step`: one i64, read when the
 // kernel runs. x, y: one shape and float type, contiguous; y may be x; fewer than 2^34 elements. It is its own
 // backward: dx from dy with the same parameters and step.
-void dropout(CpuContext& ctx, const Dropout& p, ConstView step, ConstView x, View y);
-void dropout(CudaContext& ctx, const Dropout& p, ConstView step, ConstView x, View y);
+ENGINE_KERNEL(dropout, const Dropout& p, ConstView step, ConstView x, View y);
 
 }  // namespace engine

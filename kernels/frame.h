@@ -28,8 +28,7 @@ struct NormalizeFrames {
 };
 
 // y[..., c] = scale[c] x[..., c] + shift[c]. x (..., C) u8, C <= kMaxChannels; y the same shape, float.
-void normalize_frames(CpuContext& ctx, const NormalizeFrames& p, ConstView x, View y);
-void normalize_frames(CudaContext& ctx, const NormalizeFrames& p, ConstView x, View y);
+ENGINE_KERNEL(normalize_frames, const NormalizeFrames& p, ConstView x, View y);
 
 // How one picture, as a decoder gives it, is seen: where its samples lie in a buffer of bytes that many pictures may
 // share, through which affine map, and what numbers they become. Crop, resize, rotation and flip are one matrix, and so
@@ -65,7 +64,6 @@ struct Picture {
 // up). Whatever y's type, u is computed in f32 as fmaf(m[0][0], q + 1/2, fmaf(m[0][1], p + 1/2, m[0][2])), so that all
 // backends see the same place; one that is NaN counts as 0, and as outside. Nothing is smoothed: to shrink by more than
 // 2 skips samples.
-void warp_frames(CpuContext& ctx, const NormalizeFrames& p, ConstView pixels, ConstView pictures, View y);
-void warp_frames(CudaContext& ctx, const NormalizeFrames& p, ConstView pixels, ConstView pictures, View y);
+ENGINE_KERNEL(warp_frames, const NormalizeFrames& p, ConstView pixels, ConstView pictures, View y);
 
 }  // namespace engine

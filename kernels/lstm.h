@@ -22,37 +22,27 @@ struct Lstm {
 // lengths, i64 (N), read when the kernel runs: row n takes the steps t < lengths[n] only, as if it had no others (at
 // most T; none where it is below 0). At the others h and c stay as they are and y is 0; what x holds there has no
 // influence if it is finite. Undefined: all steps; then y is undefined, too, as states is the same.
-void lstm_forward(CpuContext& ctx, const Lstm& p, ConstView x, ConstView w_ih, ConstView w_hh, ConstView b_ih,
-                  ConstView b_hh, ConstView h0, ConstView c0, ConstView lengths, View states, View h_n, View c_n,
-                  View gates, View cells, View y);
-void lstm_forward(CudaContext& ctx, const Lstm& p, ConstView x, ConstView w_ih, ConstView w_hh, ConstView b_ih,
-                  ConstView b_hh, ConstView h0, ConstView c0, ConstView lengths, View states, View h_n, View c_n,
-                  View gates, View cells, View y);
+ENGINE_KERNEL(lstm_forward, const Lstm& p, ConstView x, ConstView w_ih, ConstView w_hh, ConstView b_ih, ConstView b_hh,
+              ConstView h0, ConstView c0, ConstView lengths, View states, View h_n, View c_n, View gates, View cells,
+              View y);
 
 // From the gradients of y, h_n and c_n, each of which may be undefined (0). Assigns the gradients of x, w_ih, w_hh, of
 // b_ih (which b_hh shares), h0 and c0; those that are undefined are not wanted.
-void lstm_backward(CpuContext& ctx, const Lstm& p, ConstView x, ConstView w_ih, ConstView w_hh, ConstView h0,
-                   ConstView c0, ConstView lengths, ConstView states, ConstView gates, ConstView cells, ConstView dy,
-                   ConstView dh_n, ConstView dc_n, View dx, View dw_ih, View dw_hh, View db, View dh0, View dc0);
-void lstm_backward(CudaContext& ctx, const Lstm& p, ConstView x, ConstView w_ih, ConstView w_hh, ConstView h0,
-                   ConstView c0, ConstView lengths, ConstView states, ConstView gates, ConstView cells, ConstView dy,
-                   ConstView dh_n, ConstView dc_n, View dx, View dw_ih, View dw_hh, View db, View dh0, View dc0);
+ENGINE_KERNEL(lstm_backward, const Lstm& p, ConstView x, ConstView w_ih, ConstView w_hh, ConstView h0, ConstView c0,
+              ConstView lengths, ConstView states, ConstView gates, ConstView cells, ConstView dy, ConstView dh_n,
+              ConstView dc_n, View dx, View dw_ih, View dw_hh, View db, View dh0, View dc0);
 
 // Step t of it; rows may be any distance apart, elements of a row are neighbours. On the CPU f32 or f64. gates (N, 4H):
 // in, what x and b_ih give; out, i, f, g and o of gates + recurrent + bias. recurrent (N, 4H), h_before and c_before
 // (N, H) may be undefined (0); bias is (4H). Rows that do not take the step get h = h_before and c = c_before. y: h or,
 // in such rows, 0; it may be undefined.
-void lstm_cell_forward(CpuContext& ctx, ConstView recurrent, ConstView bias, ConstView h_before, ConstView c_before,
-                       ConstView lengths, int64_t t, View gates, View c, View h, View y);
-void lstm_cell_forward(CudaContext& ctx, ConstView recurrent, ConstView bias, ConstView h_before, ConstView c_before,
-                       ConstView lengths, int64_t t, View gates, View c, View h, View y);
+ENGINE_KERNEL(lstm_cell_forward, ConstView recurrent, ConstView bias, ConstView h_before, ConstView c_before,
+              ConstView lengths, int64_t t, View gates, View c, View h, View y);
 
 // dgates (N, 4H): the gradient of what the gates are functions of. The gradient of h is dy + recurrent + dh, that of c
 // dc (N, H), of the cells' type; dy and recurrent may be undefined. Out: dh = 0 and in dc the gradient of c_before. In
 // rows that do not take the step dgates = 0, recurrent is added to dh, and dc stays.
-void lstm_cell_backward(CpuContext& ctx, ConstView gates, ConstView c_before, ConstView c, ConstView dy,
-                        ConstView recurrent, ConstView lengths, int64_t t, View dh, View dc, View dgates);
-void lstm_cell_backward(CudaContext& ctx, ConstView gates, ConstView c_before, ConstView c, ConstView dy,
-                        ConstView recurrent, ConstView lengths, int64_t t, View dh, View dc, View dgates);
+ENGINE_KERNEL(lstm_cell_backward, ConstView gates, ConstView c_before, ConstView c, ConstView dy, ConstView recurrent,
+              ConstView lengths, int64_t t, View dh, View dc, View dgates);
 
 }  // namespace engine

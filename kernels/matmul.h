@@ -12,8 +12,7 @@ namespace engine {
 // that one, so that a transposed matrix is a view; the same holds for y with stride 1 innermost. Outer strides are
 // free. With a bias, or an f that is not is_identity(f), y is contiguous. y overlaps nothing. Terms are summed in f32
 // (f64 in f64); a bf16 result is rounded once, after f.
-void matmul(CpuContext& ctx, const Unary& f, ConstView a, ConstView b, ConstView bias, View y);
-void matmul(CudaContext& ctx, const Unary& f, ConstView a, ConstView b, ConstView bias, View y);
+ENGINE_KERNEL(matmul, const Unary& f, ConstView a, ConstView b, ConstView bias, View y);
 
 // What follows the products where they are not fused with it: y = f(y + bias), bias (N) or undefined.
 template <class Context>
@@ -34,7 +33,6 @@ inline void merge_products(ConstView& a, const ConstView& b, View& y) {
 
 // The gradients of y = x w^T + bias: dw = dy^T x and db = the sum of dy's rows, both assigned. dy (M, K), x (M, C),
 // dw (K, C), db (K), of one float type, contiguous; M may be 0. Sums are taken as in matmul().
-void linear_backward_weight(CpuContext& ctx, ConstView dy, ConstView x, View dw, View db);
-void linear_backward_weight(CudaContext& ctx, ConstView dy, ConstView x, View dw, View db);
+ENGINE_KERNEL(linear_backward_weight, ConstView dy, ConstView x, View dw, View db);
 
 }  // namespace engine

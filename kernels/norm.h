@@ -15,18 +15,14 @@ struct LayerNorm {
 // w, bias (C); mean, rstd (rows). With `residual` (x's shape): dropout(x) + residual (kernels/dropout.h) is normalised,
 // and written to `sum` as well; without one both are undefined, and so is `step` where the probability is 0. What is
 // dropped is rounded to x's type before it is added: fused or not, the bits are the same.
-void layer_norm_forward(CpuContext& ctx, const LayerNorm& p, const Dropout& d, ConstView step, ConstView x,
-                        ConstView residual, ConstView w, ConstView bias, View y, View sum, View mean, View rstd);
-void layer_norm_forward(CudaContext& ctx, const LayerNorm& p, const Dropout& d, ConstView step, ConstView x,
-                        ConstView residual, ConstView w, ConstView bias, View y, View sum, View mean, View rstd);
+ENGINE_KERNEL(layer_norm_forward, const LayerNorm& p, const Dropout& d, ConstView step, ConstView x, ConstView residual,
+              ConstView w, ConstView bias, View y, View sum, View mean, View rstd);
 
 // x: what was normalised. dsum: a further gradient of x that is added into its gradient, or undefined. Without dropout
 // (probability 0) dx is the gradient of x, and dresidual undefined; with it dresidual is, and dx what dropout makes of
 // dresidual. dx, dresidual, dw, dbias are assigned.
-void layer_norm_backward(CpuContext& ctx, const Dropout& d, ConstView step, ConstView x, ConstView w, ConstView mean,
-                         ConstView rstd, ConstView dy, ConstView dsum, View dx, View dresidual, View dw, View dbias);
-void layer_norm_backward(CudaContext& ctx, const Dropout& d, ConstView step, ConstView x, ConstView w, ConstView mean,
-                         ConstView rstd, ConstView dy, ConstView dsum, View dx, View dresidual, View dw, View dbias);
+ENGINE_KERNEL(layer_norm_backward, const Dropout& d, ConstView step, ConstView x, ConstView w, ConstView mean,
+              ConstView rstd, ConstView dy, ConstView dsum, View dx, View dresidual, View dw, View dbias);
 
 // Batch normalisation (Ioffe and Szegedy, arXiv 1502.03167) per channel of x (N, ..., C), count = elements / C:
 //   y = f( (x - mean) rstd w + bias + residual ).
@@ -40,19 +36,13 @@ struct BatchNorm {
 // f: affine with alpha 1 and beta 0 (nothing), or relu. residual may be undefined. mean and rstd (C) are assigned what
 // normalises x: in training the batch's, to which running_mean and running_var (C) are moved in place; otherwise what
 // these two say (where there are rows: without any, nothing is normalised).
-void batch_norm_forward(CpuContext& ctx, const BatchNorm& p, const Unary& f, bool training, ConstView x,
-                        ConstView residual, ConstView w, ConstView bias, View y, View mean, View rstd,
-                        View running_mean, View running_var);
-void batch_norm_forward(CudaContext& ctx, const BatchNorm& p, const Unary& f, bool training, ConstView x,
-                        ConstView residual, ConstView w, ConstView bias, View y, View mean, View rstd,
-                        View running_mean, View running_var);
+ENGINE_KERNEL(batch_norm_forward, const BatchNorm& p, const Unary& f, bool training, ConstView x, ConstView residual,
+              ConstView w, ConstView bias, View y, View mean, View rstd, View running_mean, View running_var);
 
 // y: of forward where f was relu, else undefined. dresidual: defined where f was relu and there was a residual, which
 // then gets its gradient (without relu that is dy). training: mean and rstd depend on x; otherwise they are constants.
 // dx, dresidual, dw, dbias are assigned.
-void batch_norm_backward(CpuContext& ctx, bool training, ConstView x, ConstView y, ConstView w, ConstView bias,
-                         ConstView mean, ConstView rstd, ConstView dy, View dx, View dresidual, View dw, View dbias);
-void batch_norm_backward(CudaContext& ctx, bool training, ConstView x, ConstView y, ConstView w, ConstView bias,
-                         ConstView mean, ConstView rstd, ConstView dy, View dx, View dresidual, View dw, View dbias);
+ENGINE_KERNEL(batch_norm_backward, bool training, ConstView x, ConstView y, ConstView w, ConstView bias, ConstView mean,
+              ConstView rstd, ConstView dy, View dx, View dresidual, View dw, View dbias);
 
 }  // namespace engine

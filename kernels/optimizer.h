@@ -9,13 +9,11 @@ namespace engine {
 
 // result = sum of x[i]^2, summed in double in a fixed order; x f32, bf16 or f64, result one f32 (f64 for f64). NaN and
 // infinity stay visible; in f32 a sum beyond 3e38 is infinite.
-void sum_of_squares(CpuContext& ctx, ConstView x, View result);
-void sum_of_squares(CudaContext& ctx, ConstView x, View result);
+ENGINE_KERNEL(sum_of_squares, ConstView x, View result);
 
 // From the squared norm of all gradients, f32 or f64: skip = 1 where it is not finite, else 0;
 // clip_factor = min(1, max_norm / (norm + 1e-6)), 1 where max_norm <= 0, and 0 where the norm is not finite. Both f32.
-void clip_and_flag(CpuContext& ctx, ConstView sum_of_squares, double max_norm, View clip_factor, View skip);
-void clip_and_flag(CudaContext& ctx, ConstView sum_of_squares, double max_norm, View clip_factor, View skip);
+ENGINE_KERNEL(clip_and_flag, ConstView sum_of_squares, double max_norm, View clip_factor, View skip);
 
 // One-element views.
 struct StepViews {
@@ -41,8 +39,7 @@ struct Sgd {
 };
 
 // m: undefined where momentum is 0.
-void sgd_update(CpuContext& ctx, const Sgd& p, const StepViews& s, View grad, View param, View m, View copy);
-void sgd_update(CudaContext& ctx, const Sgd& p, const StepViews& s, View grad, View param, View m, View copy);
+ENGINE_KERNEL(sgd_update, const Sgd& p, const StepViews& s, View grad, View param, View m, View copy);
 
 // Adam (Kingma and Ba, arXiv 1412.6980) with g = clip grad, t the step:
 //   m = beta1 m + (1 - beta1) g,  v = beta2 v + (1 - beta2) g^2,
@@ -57,7 +54,6 @@ struct Adam {
   bool zero_grad = false;  // as in Sgd
 };
 
-void adam_update(CpuContext& ctx, const Adam& p, const StepViews& s, View grad, View param, View m, View v, View copy);
-void adam_update(CudaContext& ctx, const Adam& p, const StepViews& s, View grad, View param, View m, View v, View copy);
+ENGINE_KERNEL(adam_update, const Adam& p, const StepViews& s, View grad, View param, View m, View v, View copy);
 
 }  // namespace engine

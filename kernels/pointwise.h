@@ -35,22 +35,18 @@ constexpr bool derivative_from_output(Unary::Op op) {
 constexpr bool is_identity(const Unary& f) { return f.op == Unary::affine && f.alpha == 1.0 && f.beta == 0.0; }
 
 // y = f(x). x, y: same shape and float type, contiguous; y may be x.
-void unary_forward(CpuContext& ctx, const Unary& f, ConstView x, View y);
-void unary_forward(CudaContext& ctx, const Unary& f, ConstView x, View y);
+ENGINE_KERNEL(unary_forward, const Unary& f, ConstView x, View y);
 
 // dx = dy f'(x). `saved` is y where derivative_from_output(f.op), else x. All of one shape and type; dx may be dy.
-void unary_backward(CpuContext& ctx, const Unary& f, ConstView saved, ConstView dy, View dx);
-void unary_backward(CudaContext& ctx, const Unary& f, ConstView saved, ConstView dy, View dx);
+ENGINE_KERNEL(unary_backward, const Unary& f, ConstView saved, ConstView dy, View dx);
 
 enum class Binary : uint8_t { add, sub, mul, div };
 
 // y = a op b. b has a's shape, or is repeated along a's outer axes: its shape is the innermost axes of a's, or one
 // element. One float type, contiguous; y has a's shape and may be a.
-void binary_forward(CpuContext& ctx, Binary op, ConstView a, ConstView b, View y);
-void binary_forward(CudaContext& ctx, Binary op, ConstView a, ConstView b, View y);
+ENGINE_KERNEL(binary_forward, Binary op, ConstView a, ConstView b, View y);
 
 // y = f(x + bias), bias (C) along the innermost axis of x (..., C).
-void bias_activation_forward(CpuContext& ctx, const Unary& f, ConstView x, ConstView bias, View y);
-void bias_activation_forward(CudaContext& ctx, const Unary& f, ConstView x, ConstView bias, View y);
+ENGINE_KERNEL(bias_activation_forward, const Unary& f, ConstView x, ConstView bias, View y);
 
 }  // namespace engine

@@ -42,17 +42,13 @@ inline Shape pool_shape(const Pool3d& p, const Shape& x) {
 // The maximum of each window, padding left out; `argmax` (u8, y's shape) gets its position (u kernel_h + r) kernel_w +
 // s in the window, the first one of equal maxima (so a window has at most 256 elements). A NaN in the window is its
 // maximum.
-void max_pool_forward(CpuContext& ctx, const Pool3d& p, ConstView x, View y, View argmax);
-void max_pool_forward(CudaContext& ctx, const Pool3d& p, ConstView x, View y, View argmax);
+ENGINE_KERNEL(max_pool_forward, const Pool3d& p, ConstView x, View y, View argmax);
 
 // dx = sum of dy of the windows whose maximum each element is.
-void max_pool_backward(CpuContext& ctx, const Pool3d& p, ConstView dy, ConstView argmax, View dx);
-void max_pool_backward(CudaContext& ctx, const Pool3d& p, ConstView dy, ConstView argmax, View dx);
+ENGINE_KERNEL(max_pool_backward, const Pool3d& p, ConstView dy, ConstView argmax, View dx);
 
-void average_pool_forward(CpuContext& ctx, const Pool3d& p, ConstView x, View y);
-void average_pool_forward(CudaContext& ctx, const Pool3d& p, ConstView x, View y);
+ENGINE_KERNEL(average_pool_forward, const Pool3d& p, ConstView x, View y);
 
-void average_pool_backward(CpuContext& ctx, const Pool3d& p, ConstView dy, View dx);
-void average_pool_backward(CudaContext& ctx, const Pool3d& p, ConstView dy, View dx);
+ENGINE_KERNEL(average_pool_backward, const Pool3d& p, ConstView dy, View dx);
 
 }  // namespace engine

@@ -36,17 +36,14 @@ struct ReduceExtents {
 
 // x, y: one float type, contiguous; y has x's shape without the reduced axes. Sums are taken in a fixed order. The
 // maximum of a set with a NaN is NaN.
-void reduce_forward(CpuContext& ctx, const Reduce& p, ConstView x, View y);
-void reduce_forward(CudaContext& ctx, const Reduce& p, ConstView x, View y);
+ENGINE_KERNEL(reduce_forward, const Reduce& p, ConstView x, View y);
 
 // dx of x's shape: dy (sum), dy / count (mean), or dy at the first maximal element and 0 elsewhere (max). `x` is
 // undefined unless p.op is max.
-void reduce_backward(CpuContext& ctx, const Reduce& p, ConstView x, ConstView dy, View dx);
-void reduce_backward(CudaContext& ctx, const Reduce& p, ConstView x, ConstView dy, View dx);
+ENGINE_KERNEL(reduce_backward, const Reduce& p, ConstView x, ConstView dy, View dx);
 
 // y[r] = index of the first maximal element of row r; x (..., C) float, y (...) i64. The index of a NaN counts as
 // maximal.
-void argmax(CpuContext& ctx, ConstView x, View y);
-void argmax(CudaContext& ctx, ConstView x, View y);
+ENGINE_KERNEL(argmax, ConstView x, View y);
 
 }  // namespace engine

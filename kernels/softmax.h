@@ -8,12 +8,10 @@ namespace engine {
 // softmax: y[c] = e^(x[c] - m) / sum over k of e^(x[k] - m), m the row's maximum. log: its logarithm, computed as such.
 enum class Softmax : uint8_t { softmax, log };
 
-void softmax_forward(CpuContext& ctx, Softmax kind, ConstView x, View y);
-void softmax_forward(CudaContext& ctx, Softmax kind, ConstView x, View y);
+ENGINE_KERNEL(softmax_forward, Softmax kind, ConstView x, View y);
 
 // dx from y. dx may be dy.
 //   softmax: dx[c] = y[c] (dy[c] - sum over k of dy[k] y[k]);  log: dx[c] = dy[c] - e^y[c] sum over k of dy[k].
-void softmax_backward(CpuContext& ctx, Softmax kind, ConstView y, ConstView dy, View dx);
-void softmax_backward(CudaContext& ctx, Softmax kind, ConstView y, ConstView dy, View dx);
+ENGINE_KERNEL(softmax_backward, Softmax kind, ConstView y, ConstView dy, View dx);
 
 }  // namespace engine
