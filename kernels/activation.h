@@ -9,19 +9,18 @@
 
 namespace engine {
 
+// Calls body with the functor of op; there is one for each up to kLast, in their order.
+template <auto kLast, class F, class... Functors>
+void dispatch_op(decltype(kLast) op, const F& body, const Functors&... functors) {
+  static_assert(sizeof...(functors) == static_cast<size_t>(kLast) + 1);
+  size_t i = 0;
+  ((i++ == static_cast<size_t>(op) ? body(functors) : void()), ...);
+}
+
 // Calls body with the functor of op.
 template <class T, class F>
 void dispatch_binary(Binary op, const F& body) {
-  switch (op) {
-    case Binary::add:
-      return body(std::plus<T>());
-    case Binary::sub:
-      return body(std::minus<T>());
-    case Binary::mul:
-      return body(std::multiplies<T>());
-    case Binary::div:
-      return body(std::divides<T>());
-  }
+  dispatch_op<Binary::div>(op, body, std::plus<T>(), std::minus<T>(), std::multiplies<T>(), std::divides<T>());
 }
 
 // Each functor: value(x), and slope(s), the derivative, from what derivative_from_output() says is saved. Math has a
@@ -100,34 +99,8 @@ struct Activations {
   template <class F>
   static void dispatch(const Unary& f, const F& body) {
     const T alpha = static_cast<T>(f.alpha), beta = static_cast<T>(f.beta);
-    switch (f.op) {
-      case Unary::affine:
-        return body(Affine{alpha, beta});
-      case Unary::abs:
-        return body(Abs{});
-      case Unary::square:
-        return body(Square{});
-      case Unary::sqrt:
-        return body(Sqrt{});
-      case Unary::exp:
-        return body(Exp{});
-      case Unary::log:
-        return body(Log{});
-      case Unary::relu:
-        return body(Relu{});
-      case Unary::leaky_relu:
-        return body(LeakyRelu{alpha});
-      case Unary::gelu:
-        return body(Gelu{});
-      case Unary::gelu_tanh:
-        return body(GeluTanh{});
-      case Unary::silu:
-        return body(Silu{});
-      case Unary::tanh:
-        return body(Tanh{});
-      case Unary::sigmoid:
-        return body(Sigmoid{});
-    }
+    dispatch_op<Unary::sigmoid>(f.op, body, Affine{alpha, beta}, Abs{}, Square{}, Sqrt{}, Exp{}, Log{}, Relu{},
+                                LeakyRelu{alpha}, Gelu{}, GeluTanh{}, Silu{}, Tanh{}, Sigmoid{});
   }
 };
 
