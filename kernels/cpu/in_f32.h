@@ -41,11 +41,4 @@ class InF32 {
   std::vector<std::pair<View, View>> outputs_;
 };
 
-// Runs kernel(views...) so, in the order given.
-template <class Kernel, class... Views>
-void in_f32(CpuContext& ctx, const Kernel& kernel, Views... views) {
-  const InF32 copies(ctx, views...);
-  kernel(views...);
-}
-
 }  // namespace engine

@@ -36,37 +36,29 @@ void softmax_row_backward(Softmax kind, int64_t count, const T* y, const T* dy, 
   }
 }
 
-// Calls body(offset) for every row.
-template <class Body>
-void for_each_row(const Shape& shape, const Body& body) {
-  const int64_t columns = shape[-1], rows = shape.elements() / columns;
-  parallel_for(rows, std::max<int64_t>(1, kPointwiseGrain / (4 * columns)), [&](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r) body(r * columns);
-  });
-}
-
 }  // namespace
 
 void softmax_forward(CpuContext& ctx, Softmax kind, ConstView x, View y) {
-  if (x.dtype == DType::bf16)
-    return in_f32(
-        ctx, [&](auto... v) { softmax_forward(ctx, kind, v...); }, x, y);
+  const InF32 in_f32(ctx, x, y);
   dispatch_float(x.dtype, [&]<class T>() {
     const T* in = x.as<T>();
     T* out = y.as<T>();
-    for_each_row(x.shape, [&](int64_t at) { softmax_row(kind, x.shape[-1], in + at, out + at); });
+    const int64_t columns = x.shape[-1];
+    parallel_rows(x.elements() / columns, 4 * columns,
+                  [&](int64_t r) { softmax_row(kind, columns, in + r * columns, out + r * columns); });
   });
 }
 
 void softmax_backward(CpuContext& ctx, Softmax kind, ConstView y, ConstView dy, View dx) {
-  if (y.dtype == DType::bf16)
-    return in_f32(
-        ctx, [&](auto... v) { softmax_backward(ctx, kind, v...); }, y, dy, dx);
+  const InF32 in_f32(ctx, y, dy, dx);
   dispatch_float(y.dtype, [&]<class T>() {
     const T *saved = y.as<T>(), *upstream = dy.as<T>();
     T* out = dx.as<T>();
-    for_each_row(y.shape,
-                 [&](int64_t at) { softmax_row_backward(kind, y.shape[-1], saved + at, upstream + at, out + at); });
+    const int64_t columns = y.shape[-1];
+    parallel_rows(y.elements() / columns, 4 * columns, [&](int64_t r) {
+      const int64_t at = r * columns;
+      softmax_row_backward(kind, columns, saved + at, upstream + at, out + at);
+    });
   });
 }
 
