@@ -48,6 +48,12 @@ struct View : ConstView {
   void* memory() const { return const_cast<void*>(data); }
 };
 
+// The memory of an argument that may not be given; null where it is not.
+template <class T, class V>
+auto* optional(const V& view) {
+  return view.defined() ? view.template as<T>() : nullptr;
+}
+
 // The same memory (a ConstView or a View) with two axes exchanged, or as the transposes of the matrices it holds.
 template <class V>
 V swapped(V v, int a, int b) {

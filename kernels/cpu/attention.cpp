@@ -15,7 +15,7 @@ using vector_math::decay;
 template <class Body>
 void for_each_row(const Attention& p, const Shape& scores, const ConstView& lengths, const Body& body) {
   const int64_t heads = scores[1], queries = scores[2], keys = scores[3];
-  const int64_t* const known = lengths.defined() ? lengths.as<int64_t>() : nullptr;
+  const int64_t* const known = optional<int64_t>(lengths);
   parallel_rows(scores.elements(0, 3), 4 * keys, [&](int64_t row) {
     const int64_t given = known ? std::clamp<int64_t>(known[row / (heads * queries)], 0, keys) : keys;
     body(row, p.causal ? std::min(given, row % queries + 1) : given);

@@ -18,7 +18,7 @@ auto* row_of(const V& v, int64_t n) {
 // Calls body(n, whether it takes step t) for every row n; `hidden` is H.
 template <class Body>
 void for_each_row(int64_t rows, int64_t hidden, const ConstView& lengths, int64_t t, const Body& body) {
-  const int64_t* const known = lengths.defined() ? lengths.as<int64_t>() : nullptr;
+  const int64_t* const known = optional<int64_t>(lengths);
   parallel_rows(rows, 16 * hidden, [&](int64_t n) { body(n, known == nullptr || t < known[n]); });
 }
 

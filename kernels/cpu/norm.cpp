@@ -58,11 +58,6 @@ void channel_moments(CpuContext& ctx, int64_t rows, int64_t channels, const T* x
     }
 }
 
-template <class T>
-const T* optional(const ConstView& view) {
-  return view.defined() ? view.as<T>() : nullptr;
-}
-
 }  // namespace
 
 void layer_norm_forward(CpuContext& ctx, const LayerNorm& p, const Dropout& d, ConstView step, ConstView x,
@@ -100,15 +95,12 @@ void layer_norm_backward(CpuContext& ctx, const Dropout& d, ConstView step, Cons
     return dropout(ctx, d, step, dresidual, dx);
   }
   const InF32 in_f32(ctx, x, w, mean, rstd, dy, dsum, dx, dresidual, dw, dbias);
-  const int64_t columns = x.shape[-1], rows = mean.elements(), pieces = pieces_of(rows);
+  const int64_t columns = x.shape[-1], rows = mean.elements();
   dispatch_float(x.dtype, [&]<class T>() {
     const T *weight = w.as<T>(), *further = optional<T>(dsum), share = 1 / static_cast<T>(columns);
-    Scratch scratch(ctx, static_cast<size_t>(std::max<int64_t>(1, pieces) * 2 * columns) * sizeof(T));
-    T* partial = scratch.as<T>();
-    std::fill(partial, partial + 2 * columns, T(0));
-    for_each_piece(rows, columns, [&](int64_t piece, int64_t first, int64_t last) {
-      T *sums = partial + piece * 2 * columns, *sums_bias = sums + columns;
-      std::fill(sums, sums + 2 * columns, T(0));
+    const std::array results{dw.as<T>(), dbias.as<T>()};
+    sum_pieces(ctx, rows, columns, results, [&](int64_t first, int64_t last, T* sums) {
+      T* sums_bias = sums + columns;
       for (int64_t r = first; r < last; ++r) {
         const T *in = x.as<T>() + r * columns, *g = dy.as<T>() + r * columns, m = mean.as<T>()[r], s = rstd.as<T>()[r];
         T* out = dx.as<T>() + r * columns;
@@ -127,9 +119,6 @@ void layer_norm_backward(CpuContext& ctx, const Dropout& d, ConstView step, Cons
         for (int64_t i = 0; i < columns; ++i) out[i] += further[r * columns + i];
       }
     });
-    add_pieces(pieces, 2 * columns, partial);
-    std::copy(partial, partial + columns, dw.as<T>());
-    std::copy(partial + columns, partial + 2 * columns, dbias.as<T>());
   });
 }
 
@@ -172,17 +161,14 @@ void batch_norm_forward(CpuContext& ctx, const BatchNorm& p, const Unary& f, boo
 void batch_norm_backward(CpuContext& ctx, bool training, ConstView x, ConstView y, ConstView w, ConstView bias,
                          ConstView mean, ConstView rstd, ConstView dy, View dx, View dresidual, View dw, View dbias) {
   const InF32 in_f32(ctx, x, y, w, bias, mean, rstd, dy, dx, dresidual, dw, dbias);
-  const int64_t channels = x.shape[-1], rows = x.elements() / channels, pieces = pieces_of(rows);
+  const int64_t channels = x.shape[-1], rows = x.elements() / channels;
   dispatch_float(x.dtype, [&]<class T>() {
     const T *in = x.as<T>(), *result = optional<T>(y), *m = mean.as<T>(), *s = rstd.as<T>();
     T *out = dx.as<T>(), *before = dresidual.defined() ? dresidual.as<T>() : out;  // the gradient before relu
     // Sums of dy and of dy (x - mean) rstd, the gradients of bias and w.
-    Scratch scratch(ctx, static_cast<size_t>(std::max<int64_t>(1, pieces) * 2 * channels) * sizeof(T));
-    T* sums = scratch.as<T>();
-    std::fill(sums, sums + 2 * channels, T(0));
-    for_each_piece(rows, channels, [&](int64_t piece, int64_t first, int64_t last) {
-      T *g = sums + piece * 2 * channels, *gx = g + channels;
-      std::fill(g, g + 2 * channels, T(0));
+    const std::array sums{dbias.as<T>(), dw.as<T>()};
+    sum_pieces(ctx, rows, channels, sums, [&](int64_t first, int64_t last, T* g) {
+      T* gx = g + channels;
       for (int64_t r = first; r < last; ++r) {
         const T *upstream = dy.as<T>() + r * channels, *row = in + r * channels;
         if (result) {
@@ -198,12 +184,9 @@ void batch_norm_backward(CpuContext& ctx, bool training, ConstView x, ConstView 
         }
       }
     });
-    add_pieces(pieces, 2 * channels, sums);
-    std::copy(sums, sums + channels, dbias.as<T>());
-    std::copy(sums + channels, sums + 2 * channels, dw.as<T>());
     // dx = w rstd (dy - mean(dy) - normalised mean(dy normalised)); constant statistics have no part in it.
     const T share = training ? 1 / static_cast<T>(rows) : T(0);
-    const T *g = sums, *gx = sums + channels, *weight = w.as<T>(), *upstream = result ? before : dy.as<T>();
+    const T *g = sums[0], *gx = sums[1], *weight = w.as<T>(), *upstream = result ? before : dy.as<T>();
     parallel_rows(rows, channels, [&](int64_t r) {
 #pragma omp simd
       for (int64_t c = 0; c < channels; ++c) {

@@ -1,6 +1,8 @@
 // Parallel sums whose order is fixed by the sizes alone, so that they do not depend on the number of threads.
 #pragma once
 
+#include <array>
+
 #include "kernels/cpu/parallel.h"
 
 namespace engine {
@@ -17,16 +19,28 @@ void for_each_piece(int64_t rows, int64_t columns, const Body& body) {
   });
 }
 
-// Adds rows 1 .. pieces-1 of `partial` (pieces, columns) to row 0, by a balanced tree.
-template <class T>
-void add_pieces(int64_t pieces, int64_t columns, T* partial) {
+// Sums over the rows of a matrix, of `columns` numbers each: results[0], results[1], ... get what add(first_row,
+// last_row, sums) adds for every piece to its sums, which follow each other there and are 0 before. Pieces are joined
+// by a balanced tree.
+template <class T, size_t kSums, class Add>
+void sum_pieces(CpuContext& ctx, int64_t rows, int64_t columns, const std::array<T*, kSums>& results, const Add& add) {
+  const int64_t pieces = pieces_of(rows), count = int64_t{kSums} * columns;
+  Scratch scratch(ctx, static_cast<size_t>(std::max<int64_t>(1, pieces) * count) * sizeof(T));
+  T* partial = scratch.as<T>();
+  if (rows == 0) std::fill(partial, partial + count, T(0));
+  for_each_piece(rows, columns, [&](int64_t piece, int64_t first, int64_t last) {
+    T* sums = partial + piece * count;
+    std::fill(sums, sums + count, T(0));
+    add(first, last, sums);
+  });
   for (int64_t step = 1; step < pieces; step *= 2)
     for (int64_t piece = 0; piece + step < pieces; piece += 2 * step) {
-      T* to = partial + piece * columns;
-      const T* from = to + step * columns;
+      T* to = partial + piece * count;
+      const T* from = to + step * count;
 #pragma omp simd
-      for (int64_t i = 0; i < columns; ++i) to[i] += from[i];
+      for (int64_t i = 0; i < count; ++i) to[i] += from[i];
     }
+  for (size_t i = 0; i < kSums; ++i) std::copy_n(partial + static_cast<int64_t>(i) * columns, columns, results[i]);
 }
 
 // The sum of term(i) over [0, count), in double.

@@ -8,19 +8,15 @@ namespace {
 // Sums of columns: y[i] = scale * sum over r of x[r][i].
 template <class T>
 void sum_columns(CpuContext& ctx, int64_t rows, int64_t columns, const T* x, T* y, T scale) {
-  Scratch scratch(ctx, static_cast<size_t>(pieces_of(rows) * columns) * sizeof(T));
-  T* partial = scratch.as<T>();
-  for_each_piece(rows, columns, [&](int64_t piece, int64_t first, int64_t last) {
-    T* sums = partial + piece * columns;
-    std::fill(sums, sums + columns, T(0));
+  sum_pieces(ctx, rows, columns, std::array{y}, [&](int64_t first, int64_t last, T* sums) {
     for (int64_t r = first; r < last; ++r) {
       const T* row = x + r * columns;
 #pragma omp simd
       for (int64_t i = 0; i < columns; ++i) sums[i] += row[i];
     }
   });
-  add_pieces(pieces_of(rows), columns, partial);
-  for (int64_t i = 0; i < columns; ++i) y[i] = rows > 0 ? scale * partial[i] : T(0);
+  if (rows == 0) return;
+  for (int64_t i = 0; i < columns; ++i) y[i] *= scale;
 }
 
 template <class T>

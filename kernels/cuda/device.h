@@ -59,12 +59,6 @@ __host__ __device__ inline T from_f32(float x) {
   return convert<T>(x);
 }
 
-// The memory of an argument that may not be given; null where it is not.
-template <class T, class V>
-auto* optional(const V& view) {
-  return view.defined() ? view.template as<T>() : nullptr;
-}
-
 // An argument as a kernel takes it: of a view (null where it is not given) and of scratch memory the address, anything
 // else converted.
 template <class P, class A>
