@@ -49,7 +49,7 @@ StepScalars StepScalars::make(Device device) {
 
 void sum_of_squares(const Tensor& x, const Tensor& result) {
   if (x.dtype() != DType::bf16) check_arena("sum_of_squares", x);
-  check_scalar("sum_of_squares", "the result", result, x.dtype() == DType::f64 ? DType::f64 : DType::f32);
+  check_scalar("sum_of_squares", "the result", result, wide_type(x.dtype()));
   on(x.device(), [&](auto& ctx) { sum_of_squares(ctx, x, result); });
 }
 

@@ -30,6 +30,9 @@ constexpr const char* name_of(DType dtype) {
 
 constexpr bool is_float(DType dtype) { return dtype == DType::f32 || dtype == DType::f64 || dtype == DType::bf16; }
 
+// The type of statistics, sums, losses and the norms' weights where tensors have this float type.
+constexpr DType wide_type(DType dtype) { return dtype == DType::bf16 ? DType::f32 : dtype; }
+
 inline std::ostream& operator<<(std::ostream& out, DType dtype) { return out << name_of(dtype); }
 
 // The upper half of an IEEE float. Conversion from float rounds to nearest, ties to even; a NaN stays a (quiet) NaN.

@@ -25,7 +25,7 @@ struct Call {
     const DrawnDropout drop = draw_dropout(name, options.dropout, device);
     p = {options.scale.value_or(1 / std::sqrt(static_cast<double>(q.shape[3]))), options.causal, drop.p};
     step = drop.step;
-    lse = Tensor::empty({q.shape[0], q.shape[2], q.shape[1]}, q.dtype == DType::f64 ? DType::f64 : DType::f32, device);
+    lse = Tensor::empty({q.shape[0], q.shape[2], q.shape[1]}, wide_type(q.dtype), device);
   }
 
   Tensor forward(const ConstView& q, const ConstView& k, const ConstView& v) {

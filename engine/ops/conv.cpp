@@ -1,6 +1,6 @@
 #include "engine/autograd.h"
 #include "engine/ops.h"
-#include "kernels/reduce.h"
+#include "engine/ops/computed.h"
 
 namespace engine {
 namespace {
@@ -45,17 +45,16 @@ Tensor convolve(const Kind& kind, const Tensor& x, const Tensor& w, const Tensor
                 const Unary& f) {
   const Shape shape = convolved_shape(kind, x, w, bias, p, f);
   const ProfiledPass pass = forward_pass(kind.name, x, 2.0 * shape.elements() * w.shape().elements(1, w.rank()));
-  const Tensor y = Tensor::empty(shape, x.dtype(), x.device());
-  on(x.device(), [&](auto& ctx) { conv_forward(ctx, p, f, x, w, bias, y); });
+  const Tensor y =
+      computed(shape, x.dtype(), x.device(), [&](auto& ctx, View to) { conv_forward(ctx, p, f, x, w, bias, to); });
   return record(
       kind.name, {x, w, bias}, y,
       [=, x = x.detach(), w = w.detach(), saved = is_identity(f) ? Tensor() : y.detach(), need_dx = needs_grad(x),
        need_dw = needs_grad(w), need_dbias = bias && needs_grad(bias)](const Grads& dy) {
-        const Tensor dz = saved ? Tensor::empty_like(saved) : dy[0];
+        const Tensor dz = saved ? unary_gradient(f, saved, dy[0]) : dy[0];
         const Tensor dx = need_dx ? Tensor::empty_like(x) : Tensor(), dw = need_dw ? Tensor::empty_like(w) : Tensor();
         const Tensor dbias = need_dbias ? Tensor::empty({w.size(0)}, w.dtype(), w.device()) : Tensor();
         on(dz.device(), [&](auto& ctx) {
-          if (saved) unary_backward(ctx, f, saved, dy[0], dz);
           if (dx) conv_backward_input(ctx, p, dz, w, dx);
           if (dw) conv_backward_weight(ctx, p, x, dz, dw);
           if (dbias) reduce_forward(ctx, {Reduce::sum, 0, dz.rank() - 1}, dz, dbias);

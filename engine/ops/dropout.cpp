@@ -2,6 +2,7 @@
 
 #include "engine/autograd.h"
 #include "engine/ops.h"
+#include "engine/ops/computed.h"
 #include "engine/random.h"
 
 namespace engine {
@@ -15,9 +16,7 @@ DrawnDropout draw_dropout(const char* op, double probability, Device device) {
 }
 
 Tensor DrawnDropout::operator()(const Tensor& x) const {
-  const Tensor y = Tensor::empty_like(x);
-  on(x.device(), [&](auto& ctx) { dropout(ctx, p, step, x, y); });
-  return y;
+  return computed_like(x, [&](auto& ctx, View y) { dropout(ctx, p, step, x, y); });
 }
 
 Tensor dropout(const Tensor& x, double probability) {

@@ -2,12 +2,10 @@
 
 #include "engine/autograd.h"
 #include "engine/ops.h"
+#include "engine/ops/computed.h"
 
 namespace engine {
 namespace {
-
-// Losses of bf16 tensors are f32.
-DType loss_type(const Tensor& x) { return x.dtype() == DType::f64 ? DType::f64 : DType::f32; }
 
 void check_logits(const char* name, const Tensor& logits) {
   ENGINE_CHECK(is_float(logits.dtype()) && logits.rank() == 2 && logits.size(1) > 0, name,
@@ -21,8 +19,8 @@ void check_pair(const char* name, const Tensor& x, const Tensor& target) {
 }
 
 void check_weights(const char* name, const char* what, const Tensor& logits, const Tensor& weights) {
-  ENGINE_CHECK(!weights || (weights.shape() == Shape{logits.size(1)} && weights.dtype() == loss_type(logits)), name,
-               ": expected ", what, " weights (", logits.size(1), ") ", loss_type(logits), " for logits ",
+  ENGINE_CHECK(!weights || (weights.shape() == Shape{logits.size(1)} && weights.dtype() == wide_type(logits.dtype())),
+               name, ": expected ", what, " weights (", logits.size(1), ") ", wide_type(logits.dtype()), " for logits ",
                logits.shape(), " ", logits.dtype(), ", got ", weights.shape(), " ", weights.dtype());
 }
 
@@ -30,14 +28,13 @@ void check_weights(const char* name, const char* what, const Tensor& logits, con
 template <class Forward>
 Tensor entropy_loss(const char* name, const Tensor& logits, const Forward& forward) {
   const ProfiledPass pass = forward_pass(name, logits);
-  const Tensor loss = Tensor::empty({}, loss_type(logits), logits.device());
+  const Tensor loss = Tensor::empty({}, wide_type(logits.dtype()), logits.device());
   const Tensor gradient =
-      needs_grad(logits) ? Tensor::empty(logits.shape(), loss_type(logits), logits.device()) : Tensor();
+      needs_grad(logits) ? Tensor::empty(logits.shape(), wide_type(logits.dtype()), logits.device()) : Tensor();
   on(logits.device(), [&](auto& ctx) { forward(ctx, loss, gradient); });
   return record(name, {logits}, loss, [gradient, dtype = logits.dtype()](const Grads& dy) {
-    const Tensor dx = Tensor::empty(gradient.shape(), dtype, gradient.device());
-    on(dx.device(), [&](auto& ctx) { cross_entropy_backward(ctx, dy[0], gradient, dx); });
-    return Grads{dx};
+    return Grads{computed(gradient.shape(), dtype, gradient.device(),
+                          [&](auto& ctx, View dx) { cross_entropy_backward(ctx, dy[0], gradient, dx); })};
   });
 }
 
@@ -45,16 +42,13 @@ Tensor regression_loss(const char* name, Regression kind, const Tensor& x, const
   check_pair(name, x, target);
   ENGINE_CHECK(x.elements() > 0, name, ": the mean of nothing is not defined, got x ", x.shape());
   const ProfiledPass pass = forward_pass(name, x);
-  const Tensor loss = Tensor::empty({}, loss_type(x), x.device());
-  on(x.device(), [&](auto& ctx) { regression_loss_forward(ctx, kind, x, target, loss); });
+  const Tensor loss = computed({}, wide_type(x.dtype()), x.device(),
+                               [&](auto& ctx, View to) { regression_loss_forward(ctx, kind, x, target, to); });
   return record(name, {x, target}, loss,
                 [kind, x = x.detach(), target = target.detach(), wanted = needs_grad(target)](const Grads& dy) {
-                  const Tensor dx = Tensor::empty_like(x);
-                  on(dx.device(), [&](auto& ctx) { regression_loss_backward(ctx, kind, x, target, dy[0], dx); });
-                  if (!wanted) return Grads{dx, {}};
-                  const Tensor dtarget = Tensor::empty_like(x);
-                  on(dx.device(), [&](auto& ctx) { unary_forward(ctx, {Unary::affine, -1.0}, dx, dtarget); });
-                  return Grads{dx, dtarget};
+                  const Tensor dx = computed_like(
+                      x, [&](auto& ctx, View to) { regression_loss_backward(ctx, kind, x, target, dy[0], to); });
+                  return Grads{dx, wanted ? negated(dx) : Tensor()};
                 });
 }
 

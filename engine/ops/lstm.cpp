@@ -6,9 +6,6 @@
 namespace engine {
 namespace {
 
-// Cells are f32 where x is bf16.
-DType cell_type(const Tensor& x) { return x.dtype() == DType::bf16 ? DType::f32 : x.dtype(); }
-
 void check_state(const char* what, const Tensor& state, const Shape& shape, DType dtype) {
   ENGINE_CHECK(!state || (state.shape() == shape && state.dtype() == dtype), "lstm: expected ", what, " ", shape, " ",
                dtype, ", got ", state ? state.shape() : Shape{}, " ", state ? state.dtype() : dtype);
@@ -28,7 +25,7 @@ void check_lstm(const Tensor& x, const Tensor& w_ih, const Tensor& w_hh, const T
   ENGINE_CHECK(b_ih.shape() == Shape{4 * hidden} && b_hh.shape() == Shape{4 * hidden}, "lstm: expected b_ih and b_hh (",
                4 * hidden, "), got ", b_ih.shape(), " and ", b_hh.shape());
   check_state("h0", h0, {x.size(0), hidden}, x.dtype());
-  check_state("c0", c0, {x.size(0), hidden}, cell_type(x));
+  check_state("c0", c0, {x.size(0), hidden}, wide_type(x.dtype()));
   check_state("lengths", lengths, {x.size(0)}, DType::i64);
   ENGINE_CHECK(!lengths || lengths.device() == x.device(), "lstm: lengths on ", lengths.device(), ", x on ",
                x.device());
@@ -45,8 +42,9 @@ std::vector<Tensor> lstm(const Tensor& x, const Tensor& w_ih, const Tensor& w_hh
   const ProfiledPass pass = forward_pass("lstm", x, 8.0 * batch * steps * hidden * (x.size(2) + hidden));
   const auto made = [&](const Shape& shape, DType dtype) { return Tensor::empty(shape, dtype, x.device()); };
   const Tensor states = made({batch, steps, hidden}, x.dtype()), y = lengths ? Tensor::empty_like(states) : states;
-  const Tensor h_n = made({batch, hidden}, x.dtype()), c_n = made({batch, hidden}, cell_type(x));
-  const Tensor gates = made({batch, steps, 4 * hidden}, x.dtype()), cells = made({batch, steps, hidden}, cell_type(x));
+  const Tensor h_n = made({batch, hidden}, x.dtype()), c_n = made({batch, hidden}, wide_type(x.dtype()));
+  const Tensor gates = made({batch, steps, 4 * hidden}, x.dtype()),
+               cells = made({batch, steps, hidden}, wide_type(x.dtype()));
   on(x.device(), [&](auto& ctx) {
     lstm_forward(ctx, p, x, w_ih, w_hh, b_ih, b_hh, h0, c0, lengths, states, h_n, c_n, gates, cells,
                  lengths ? y : Tensor());

@@ -2,7 +2,7 @@
 
 #include "engine/autograd.h"
 #include "engine/ops.h"
-#include "kernels/reduce.h"
+#include "engine/ops/computed.h"
 
 namespace engine {
 namespace {
@@ -13,19 +13,7 @@ ConstView transposed_if(bool wanted, const Tensor& x) { return wanted ? transpos
 // a b, or its transpose b^T a^T, of the given shape.
 Tensor product(bool transpose, ConstView a, ConstView b, const Shape& shape, Device device) {
   if (transpose) return product(false, transposed(b), transposed(a), shape, device);
-  const Tensor y = Tensor::empty(shape, a.dtype, device);
-  on(device, [&](auto& ctx) { matmul(ctx, {Unary::affine}, a, b, {}, y); });
-  return y;
-}
-
-// The sum over the outer axes of x, which ends in `shape`.
-Tensor sum_outer(const Tensor& x, const Shape& shape) {
-  const Tensor y = Tensor::empty(shape, x.dtype(), x.device());
-  const int64_t rows = x.shape().elements(0, x.rank() - shape.rank());
-  on(x.device(), [&](auto& ctx) {
-    reduce_forward(ctx, {Reduce::sum, 0, 1}, x.reshape({rows, shape.elements()}), y.reshape({shape.elements()}));
-  });
-  return y;
+  return computed(shape, a.dtype, device, [&](auto& ctx, View y) { matmul(ctx, {Unary::affine}, a, b, {}, y); });
 }
 
 // x (..., C) as one matrix (rows, C).
@@ -53,7 +41,7 @@ Tensor shared_gradient(const Tensor& a, const Tensor& b, const Matmul& p, const 
   Shape shape = a.shape();
   shape[-2] = b.size(0);
   shape[-1] = b.size(1);
-  return sum_outer(product(p.transpose_b, a, dy, shape, b.device()), b.shape());
+  return sum_to(product(p.transpose_b, a, dy, shape, b.device()), b.shape());
 }
 
 }  // namespace
@@ -102,11 +90,7 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias, const Unary&
   return record("linear", {x, w, bias}, y,
                 [=, z = z.detach(), w = w.detach(), x_shape = x.shape(), dx = needs_grad(x), dw = needs_grad(w),
                  dbias = bias && needs_grad(bias)](const Grads& dy) {
-                  Tensor dz = dy[0];
-                  if (!is_identity(f)) {
-                    dz = Tensor::empty_like(z);
-                    on(dz.device(), [&](auto& ctx) { unary_backward(ctx, f, z, dy[0], dz); });
-                  }
+                  const Tensor dz = is_identity(f) ? dy[0] : unary_gradient(f, z, dy[0]);
                   const Tensor dz_rows = as_rows(dz);
                   Grads grads(3);
                   if (dx) grads[0] = product(false, dz_rows, w, rows.shape(), w.device()).reshape(x_shape);
@@ -116,7 +100,7 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias, const Unary&
                   } else if (dw) {
                     grads[1] = product(false, transposed(view_of(dz_rows)), rows, w.shape(), w.device());
                   } else if (dbias) {
-                    grads[2] = sum_outer(dz_rows, {w.size(0)});
+                    grads[2] = sum_to(dz_rows, {w.size(0)});
                   }
                   return grads;
                 });

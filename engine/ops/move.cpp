@@ -1,5 +1,6 @@
 #include "engine/autograd.h"
 #include "engine/ops.h"
+#include "engine/ops/computed.h"
 #include "kernels/copy.h"
 
 namespace engine {
@@ -13,16 +14,12 @@ Tensor permuted(const Tensor& x, const std::vector<int>& axes) {
     shape.push_back(x.size(axis));
     steps.push_back(strides[axis]);
   }
-  const Tensor y = Tensor::empty(shape, x.dtype(), x.device());
   const ConstView from(x.memory(), x.dtype(), shape, steps);
-  on(x.device(), [&](auto& ctx) { copy(ctx, from, y); });
-  return y;
+  return computed(shape, x.dtype(), x.device(), [&](auto& ctx, View y) { copy(ctx, from, y); });
 }
 
 Tensor converted(const Tensor& x, DType dtype) {
-  const Tensor y = Tensor::empty(x.shape(), dtype, x.device());
-  on(x.device(), [&](auto& ctx) { copy(ctx, x, y); });
-  return y;
+  return computed(x.shape(), dtype, x.device(), [&](auto& ctx, View y) { copy(ctx, x, y); });
 }
 
 // Seen as matrices whose rows are the axes before `axis`, `parts` are blocks of columns of `whole`. Calls f(ctx, i,

@@ -7,9 +7,6 @@
 namespace engine {
 namespace {
 
-// Statistics and weights stay f32 where x is bf16.
-DType parameter_type(const Tensor& x) { return x.dtype() == DType::bf16 ? DType::f32 : x.dtype(); }
-
 void check_input(const char* name, const Tensor& x, int lowest_rank, const char* expected) {
   ENGINE_CHECK(x.defined() && is_float(x.dtype()), name, ": expected a float tensor ", expected);
   ENGINE_CHECK(x.rank() >= lowest_rank && x.size(-1) > 0, name, ": expected x ", expected, " with C > 0, got ",
@@ -18,8 +15,8 @@ void check_input(const char* name, const Tensor& x, int lowest_rank, const char*
 
 void check_parameter(const char* name, const char* what, const Tensor& x, const Tensor& parameter) {
   ENGINE_CHECK(parameter.defined(), name, ": ", what, " is missing; expected (", x.size(-1), ")");
-  ENGINE_CHECK(parameter.shape() == Shape{x.size(-1)} && parameter.dtype() == parameter_type(x), name, ": expected ",
-               what, " (", x.size(-1), ") ", parameter_type(x), " for x ", x.shape(), " ", x.dtype(), ", got ",
+  ENGINE_CHECK(parameter.shape() == Shape{x.size(-1)} && parameter.dtype() == wide_type(x.dtype()), name, ": expected ",
+               what, " (", x.size(-1), ") ", wide_type(x.dtype()), " for x ", x.shape(), " ", x.dtype(), ", got ",
                parameter.shape(), " ", parameter.dtype());
 }
 
@@ -30,7 +27,7 @@ void check_residual(const char* name, const Tensor& x, const Tensor& residual) {
 
 // Per-row statistics for x (..., C).
 Tensor row_statistics(const Tensor& x) {
-  return Tensor::empty(x.shape().slice(0, x.rank() - 1), parameter_type(x), x.device());
+  return Tensor::empty(x.shape().slice(0, x.rank() - 1), wide_type(x.dtype()), x.device());
 }
 
 struct NormGrads {

@@ -1,7 +1,8 @@
 #include "kernels/pointwise.h"
+
 #include "engine/autograd.h"
 #include "engine/ops.h"
-#include "kernels/reduce.h"
+#include "engine/ops/computed.h"
 
 namespace engine {
 namespace {
@@ -9,14 +10,9 @@ namespace {
 Tensor unary(const char* name, const Tensor& x, const Unary& f) {
   ENGINE_CHECK(is_float(x.dtype()), name, ": expected a float tensor, got ", x.shape(), " ", x.dtype());
   const ProfiledPass pass = forward_pass(name, x);
-  const Tensor y = Tensor::empty_like(x);
-  on(x.device(), [&](auto& ctx) { unary_forward(ctx, f, x, y); });
+  const Tensor y = computed_like(x, [&](auto& ctx, View to) { unary_forward(ctx, f, x, to); });
   const Tensor saved = (derivative_from_output(f.op) ? y : x).detach();
-  return record(name, {x}, y, [=](const Grads& dy) {
-    const Tensor dx = Tensor::empty_like(saved);
-    on(dx.device(), [&](auto& ctx) { unary_backward(ctx, f, saved, dy[0], dx); });
-    return Grads{dx};
-  });
+  return record(name, {x}, y, [=](const Grads& dy) { return Grads{unary_gradient(f, saved, dy[0])}; });
 }
 
 void check_pair(const char* name, const Tensor& a, const Tensor& b) {
@@ -29,27 +25,7 @@ void check_pair(const char* name, const Tensor& a, const Tensor& b) {
 }
 
 Tensor apply(Binary op, const Tensor& a, const Tensor& b) {
-  const Tensor y = Tensor::empty_like(a);
-  on(a.device(), [&](auto& ctx) { binary_forward(ctx, op, a, b, y); });
-  return y;
-}
-
-Tensor negated(const Tensor& x) {
-  const Tensor y = Tensor::empty_like(x);
-  on(x.device(), [&](auto& ctx) { unary_forward(ctx, {Unary::affine, -1.0}, x, y); });
-  return y;
-}
-
-// The gradient of a tensor of `shape` that was repeated to g's shape: the sum over the repetitions.
-Tensor sum_to(const Tensor& g, const Shape& shape) {
-  if (g.shape() == shape) return g;
-  const Tensor result = Tensor::empty(shape, g.dtype(), g.device());
-  const int64_t repeats = shape.elements() == 0 ? 0 : g.elements() / shape.elements();
-  const Tensor rows = g.detach().reshape({repeats, shape.elements()});
-  on(g.device(), [&](auto& ctx) {
-    reduce_forward(ctx, {Reduce::sum, 0, 1}, rows, result.reshape({shape.elements()}));
-  });
-  return result;
+  return computed_like(a, [&](auto& ctx, View y) { binary_forward(ctx, op, a, b, y); });
 }
 
 // The forward pass of op `name`.
@@ -109,14 +85,12 @@ Tensor bias_activation(const Tensor& x, const Tensor& bias, const Unary& f) {
   ENGINE_CHECK(bias.rank() == 1 && x.rank() >= 1 && bias.size(0) == x.size(-1),
                "bias_activation: expected bias (C) for x (..., C), got ", bias.shape(), " for ", x.shape());
   const ProfiledPass pass = forward_pass("bias_activation", x);
-  const Tensor y = Tensor::empty_like(x);
-  on(x.device(), [&](auto& ctx) { bias_activation_forward(ctx, f, x, bias, y); });
+  const Tensor y = computed_like(x, [&](auto& ctx, View to) { bias_activation_forward(ctx, f, x, bias, to); });
   const bool from_output = derivative_from_output(f.op);
   return record("bias_activation", {x, bias}, y,
                 [=, saved = (from_output ? y : x).detach(), b = bias.detach()](const Grads& dy) {
                   const Tensor at = from_output ? saved : apply(Binary::add, saved, b);
-                  const Tensor dx = Tensor::empty_like(at);
-                  on(dx.device(), [&](auto& ctx) { unary_backward(ctx, f, at, dy[0], dx); });
+                  const Tensor dx = unary_gradient(f, at, dy[0]);
                   return Grads{dx, sum_to(dx, b.shape())};
                 });
 }

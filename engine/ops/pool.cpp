@@ -1,5 +1,6 @@
 #include "engine/autograd.h"
 #include "engine/ops.h"
+#include "engine/ops/computed.h"
 
 namespace engine {
 namespace {
@@ -36,20 +37,18 @@ Tensor max_pool(const char* name, bool clips, const Tensor& x, const Pool3d& p) 
   const Tensor y = Tensor::empty(shape, x.dtype(), x.device()), argmax = Tensor::empty(shape, DType::u8, x.device());
   on(x.device(), [&](auto& ctx) { max_pool_forward(ctx, p, x, y, argmax); });
   return record(name, {x}, y, [p, argmax, x_shape = x.shape()](const Grads& dy) {
-    const Tensor dx = Tensor::empty(x_shape, dy[0].dtype(), dy[0].device());
-    on(dx.device(), [&](auto& ctx) { max_pool_backward(ctx, p, dy[0], argmax, dx); });
-    return Grads{dx};
+    return Grads{computed(x_shape, dy[0].dtype(), dy[0].device(),
+                          [&](auto& ctx, View dx) { max_pool_backward(ctx, p, dy[0], argmax, dx); })};
   });
 }
 
 Tensor average_pool(const char* name, bool clips, const Tensor& x, const Pool3d& p) {
   const ProfiledPass pass = forward_pass(name, x);
-  const Tensor y = Tensor::empty(pooled_shape(name, clips, x, p), x.dtype(), x.device());
-  on(x.device(), [&](auto& ctx) { average_pool_forward(ctx, p, x, y); });
+  const Tensor y = computed(pooled_shape(name, clips, x, p), x.dtype(), x.device(),
+                            [&](auto& ctx, View to) { average_pool_forward(ctx, p, x, to); });
   return record(name, {x}, y, [p, x_shape = x.shape()](const Grads& dy) {
-    const Tensor dx = Tensor::empty(x_shape, dy[0].dtype(), dy[0].device());
-    on(dx.device(), [&](auto& ctx) { average_pool_backward(ctx, p, dy[0], dx); });
-    return Grads{dx};
+    return Grads{computed(x_shape, dy[0].dtype(), dy[0].device(),
+                          [&](auto& ctx, View dx) { average_pool_backward(ctx, p, dy[0], dx); })};
   });
 }
 
@@ -80,7 +79,7 @@ Tensor adaptive_average_pool2d(const Tensor& x, int64_t rows, int64_t columns) {
   const int64_t high = x.size(1) / rows, wide = x.size(2) / columns;
   if (high * rows == x.size(1) && wide * columns == x.size(2))
     return average_pool2d(x, {.kernel_h = high, .kernel_w = wide, .stride_h = high, .stride_w = wide});
-  const DType dtype = x.dtype() == DType::bf16 ? DType::f32 : x.dtype();  // a third is not a bf16
+  const DType dtype = wide_type(x.dtype());  // a third is not a bf16
   // (N, size, ...) -> (N, ..., bins)
   const auto averaged = [&](const Tensor& y, int64_t size, int64_t bins) {
     return matmul(y.reshape({x.size(0), size, -1}), bins_matrix(size, bins, dtype, x.device()),

@@ -2,6 +2,7 @@
 
 #include "engine/autograd.h"
 #include "engine/ops.h"
+#include "engine/ops/computed.h"
 
 namespace engine {
 namespace {
@@ -18,13 +19,11 @@ Tensor reduce(Reduce::Op op, const Tensor& x, int first_axis, int last_axis) {
   Shape kept = x.shape().slice(0, first);
   for (int axis = last + 1; axis < x.rank(); ++axis) kept.push_back(x.size(axis));
   const ProfiledPass pass = forward_pass(name, x);
-  const Tensor y = Tensor::empty(kept, x.dtype(), x.device());
-  on(x.device(), [&](auto& ctx) { reduce_forward(ctx, p, x, y); });
+  const Tensor y = computed(kept, x.dtype(), x.device(), [&](auto& ctx, View to) { reduce_forward(ctx, p, x, to); });
   const Tensor saved = op == Reduce::max ? x.detach() : Tensor();
   return record(name, {x}, y, [=, shape = x.shape()](const Grads& dy) {
-    const Tensor dx = Tensor::empty(shape, dy[0].dtype(), dy[0].device());
-    on(dx.device(), [&](auto& ctx) { reduce_backward(ctx, p, saved, dy[0], dx); });
-    return Grads{dx};
+    return Grads{computed(shape, dy[0].dtype(), dy[0].device(),
+                          [&](auto& ctx, View dx) { reduce_backward(ctx, p, saved, dy[0], dx); })};
   });
 }
 
@@ -43,9 +42,8 @@ Tensor argmax(const Tensor& x) {
   ENGINE_CHECK(is_float(x.dtype()) && x.rank() >= 1 && x.size(-1) > 0,
                "argmax: expected a float tensor (..., C) with C > 0, got ", x.shape(), " ", x.dtype());
   const ProfiledPass pass = forward_pass("argmax", x);
-  const Tensor y = Tensor::empty(x.shape().slice(0, x.rank() - 1), DType::i64, x.device());
-  on(x.device(), [&](auto& ctx) { argmax(ctx, x, y); });
-  return y;
+  return computed(x.shape().slice(0, x.rank() - 1), DType::i64, x.device(),
+                  [&](auto& ctx, View y) { argmax(ctx, x, y); });
 }
 
 }  // namespace engine
