@@ -48,8 +48,6 @@ struct Sizes {
   bool aligned;       // q, k, v and dy may be read 4 elements at a time
 };
 
-__device__ inline int lane() { return static_cast<int>(threadIdx.x) % kWarp; }
-__device__ inline int warp() { return static_cast<int>(threadIdx.x) / kWarp; }
 __device__ inline int warps() { return static_cast<int>(blockDim.x) / kWarp; }
 __host__ __device__ inline int up_to_4(int count) { return (count + 3) / 4 * 4; }
 

@@ -167,6 +167,10 @@ decltype(auto) dispatch_bool(bool value, F&& f) {
 inline constexpr int kWarp = 32;
 inline constexpr unsigned kAllLanes = 0xffffffffu;
 
+// This thread's place in its warp, and its warp's in the block (of one dimension).
+__device__ inline int lane() { return static_cast<int>(threadIdx.x) % kWarp; }
+__device__ inline int warp() { return static_cast<int>(threadIdx.x) / kWarp; }
+
 struct Sum {
   template <class T>
   __device__ T operator()(T a, T b) const {
@@ -189,13 +193,12 @@ __device__ inline T warp_reduce(T value, Op op) {
 template <class T, class Op>
 __device__ inline T block_reduce(T value, T identity, Op op) {
   SHARED(T, partial, [kWarp]);
-  const int lane = static_cast<int>(threadIdx.x) % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp;
   const int warps = static_cast<int>(blockDim.x) / kWarp;
   value = warp_reduce(value, op);
   __syncthreads();  // an earlier reduction may still be reading
-  if (lane == 0) partial[warp] = value;
+  if (lane() == 0) partial[warp()] = value;
   __syncthreads();
-  return warp_reduce(lane < warps ? partial[lane] : identity, op);
+  return warp_reduce(lane() < warps ? partial[lane()] : identity, op);
 }
 
 }  // namespace engine

@@ -173,9 +173,9 @@ void cross_entropy(CudaContext& ctx, const char* name, const Targets& targets, b
         weights = parts + blocks;
         launch(ctx, name, sum_weights_kernel, 1, 1024, 0, targets, rows.rows, weights);
       }
-    launch(ctx, name, cross_entropy_kernel<R, Targets>, blocks, rows.block(), 0, rows, targets, logits.as<T>(), weights,
-           parts, loss.as<float>(), optional<float>(gradient));
-    if (blocks > 1) launch(ctx, name, add_parts_kernel, 1, kThreads, 0, blocks, parts, loss.as<float>());
+    launch(ctx, name, cross_entropy_kernel<R, Targets>, blocks, rows.block(), 0, rows, targets, logits, weights, parts,
+           loss, gradient);
+    if (blocks > 1) launch(ctx, name, add_parts_kernel, 1, kThreads, 0, blocks, parts, loss);
   });
 }
 
@@ -254,10 +254,10 @@ void mean_of(CudaContext& ctx, const char* name, const Term& term, const ConstVi
     const unsigned blocks = std::min(blocks_for(count, kTurns * kThreads * kLanes<T>), kMostBlocks);
     CudaScratch parts(ctx, blocks * sizeof(double));
     dispatch_bool(aligned16(kLanes<T>, x, target, gradient), [&]<bool kAligned>() {
-      launch(ctx, name, mean_kernel<kAligned, Term, T>, blocks, kThreads, 0, count, term, x.as<T>(), target.as<T>(),
-             parts.as<double>(), loss.as<float>(), optional<float>(gradient));
+      launch(ctx, name, mean_kernel<kAligned, Term, T>, blocks, kThreads, 0, count, term, x, target, parts, loss,
+             gradient);
     });
-    if (blocks > 1) launch(ctx, name, add_parts_kernel, 1, kThreads, 0, blocks, parts.as<double>(), loss.as<float>());
+    if (blocks > 1) launch(ctx, name, add_parts_kernel, 1, kThreads, 0, blocks, parts, loss);
   });
 }
 

@@ -75,8 +75,7 @@ void lstm_cell_forward(CudaContext& ctx, ConstView recurrent, ConstView bias, Co
                        ConstView lengths, int64_t t, View gates, View c, View h, View y) {
   dispatch_device_float(gates.dtype, [&]<class T>() {
     launch(ctx, "lstm", cell_forward_kernel<T>, blocks_for(h.elements(), kThreads), kThreads, 0, h.elements(),
-           h.shape[1], Rows<const T>(recurrent), bias.as<T>(), Rows<const T>(h_before), Rows<const float>(c_before),
-           optional<int64_t>(lengths), t, Rows<T>(gates), Rows<float>(c), Rows<T>(h), Rows<T>(y));
+           h.shape[1], recurrent, bias, h_before, c_before, lengths, t, gates, c, h, y);
   });
 }
 
@@ -84,8 +83,7 @@ void lstm_cell_backward(CudaContext& ctx, ConstView gates, ConstView c_before, C
                         ConstView recurrent, ConstView lengths, int64_t t, View dh, View dc, View dgates) {
   dispatch_device_float(gates.dtype, [&]<class T>() {
     launch(ctx, "lstm", cell_backward_kernel<T>, blocks_for(c.elements(), kThreads), kThreads, 0, c.elements(),
-           c.shape[1], Rows<const T>(gates), Rows<const float>(c_before), Rows<const float>(c), Rows<const T>(dy),
-           Rows<const T>(recurrent), optional<int64_t>(lengths), t, Rows<T>(dh), Rows<float>(dc), Rows<T>(dgates));
+           c.shape[1], gates, c_before, c, dy, recurrent, lengths, t, dh, dc, dgates);
   });
 }
 

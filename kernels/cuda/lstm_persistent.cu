@@ -42,9 +42,6 @@ struct Arrays {
   float *cells_out{}, *c_n{}, *dc{};
 };
 
-__device__ inline int lane() { return static_cast<int>(threadIdx.x) % kWarp; }
-__device__ inline int warp() { return static_cast<int>(threadIdx.x) / kWarp; }
-
 // Lines of H elements to shared memory, zeros behind each, by elements or 16 bytes; those of line l stand `stride`
 // apart from source(l) on. Past the L1 cache, which is of no use to what is read once and, but for the barrier's
 // fences, could hold what a line was before another block wrote it. Many loads are under way, as each takes the L2

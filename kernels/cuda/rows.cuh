@@ -97,14 +97,14 @@ struct Rows : RowPacks<Element, kAligned> {
   __device__ void reduce(V (&values)[kValues], V identity, Op op) const {
     if constexpr (kSeveralWarps) {
       SHARED(V, partial, [kValues][kMostThreads / kWarp]);
-      const int lane = static_cast<int>(threadIdx.x) % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp;
-      const int warps = threads / kWarp, first = warp / warps * warps;
+      const int warps = threads / kWarp, first = warp() / warps * warps;
       for (V& value : values) value = warp_reduce(value, op);
       __syncthreads();  // an earlier reduction may still be reading
-      if (lane == 0)
-        for (int i = 0; i < kValues; ++i) partial[i][warp] = values[i];
+      if (lane() == 0)
+        for (int i = 0; i < kValues; ++i) partial[i][warp()] = values[i];
       __syncthreads();
-      for (int i = 0; i < kValues; ++i) values[i] = warp_reduce(lane < warps ? partial[i][first + lane] : identity, op);
+      for (int i = 0; i < kValues; ++i)
+        values[i] = warp_reduce(lane() < warps ? partial[i][first + lane()] : identity, op);
     } else {
       for (int offset = threads / 2; offset > 0; offset /= 2)
         for (V& value : values) value = op(value, __shfl_xor_sync(kAllLanes, value, offset));
