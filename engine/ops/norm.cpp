@@ -7,17 +7,21 @@
 namespace engine {
 namespace {
 
-void check_input(const char* name, const Tensor& x, int lowest_rank, const char* expected) {
-  ENGINE_CHECK(x.defined() && is_float(x.dtype()), name, ": expected a float tensor ", expected);
-  ENGINE_CHECK(x.rank() >= lowest_rank && x.size(-1) > 0, name, ": expected x ", expected, " with C > 0, got ",
-               x.shape());
-}
-
 void check_parameter(const char* name, const char* what, const Tensor& x, const Tensor& parameter) {
   ENGINE_CHECK(parameter.defined(), name, ": ", what, " is missing; expected (", x.size(-1), ")");
   ENGINE_CHECK(parameter.shape() == Shape{x.size(-1)} && parameter.dtype() == wide_type(x.dtype()), name, ": expected ",
                what, " (", x.size(-1), ") ", wide_type(x.dtype()), " for x ", x.shape(), " ", x.dtype(), ", got ",
                parameter.shape(), " ", parameter.dtype());
+}
+
+// What all norms take: x, and w and bias for its channels.
+void check_norm(const char* name, const Tensor& x, int lowest_rank, const char* expected, const Tensor& w,
+                const Tensor& bias) {
+  ENGINE_CHECK(x.defined() && is_float(x.dtype()), name, ": expected a float tensor ", expected);
+  ENGINE_CHECK(x.rank() >= lowest_rank && x.size(-1) > 0, name, ": expected x ", expected, " with C > 0, got ",
+               x.shape());
+  check_parameter(name, "w", x, w);
+  check_parameter(name, "bias", x, bias);
 }
 
 void check_residual(const char* name, const Tensor& x, const Tensor& residual) {
@@ -38,9 +42,7 @@ struct NormGrads {
 
 void check_batch_norm(const Tensor& x, const Tensor& w, const Tensor& bias, const Tensor& running_mean,
                       const Tensor& running_var, bool training, const Tensor& residual, const Unary& f) {
-  check_input("batch_norm", x, 2, "(N, ..., C)");
-  check_parameter("batch_norm", "w", x, w);
-  check_parameter("batch_norm", "bias", x, bias);
+  check_norm("batch_norm", x, 2, "(N, ..., C)", w, bias);
   check_parameter("batch_norm", "running_mean", x, running_mean);
   check_parameter("batch_norm", "running_var", x, running_var);
   if (residual) check_residual("batch_norm", x, residual);
@@ -54,9 +56,7 @@ void check_batch_norm(const Tensor& x, const Tensor& w, const Tensor& bias, cons
 // {y, sum}, or without a residual {y}.
 std::vector<Tensor> normalize_rows(const char* name, const Tensor& x, const Tensor& residual, const Tensor& w,
                                    const Tensor& bias, const LayerNorm& p, double dropout) {
-  check_input(name, x, 1, "(..., C)");
-  check_parameter(name, "w", x, w);
-  check_parameter(name, "bias", x, bias);
+  check_norm(name, x, 1, "(..., C)", w, bias);
   if (residual) check_residual(name, x, residual);
   const ProfiledPass pass = forward_pass(name, x);
   const DrawnDropout drop = draw_dropout(name, dropout, x.device());
@@ -93,9 +93,7 @@ std::vector<Tensor> residual_layer_norm(const Tensor& x, const Tensor& residual,
 
 // Layer norm of rows that are a group each; then batch norm by statistics 0 and 1, which leaves y w + bias.
 Tensor group_norm(const Tensor& x, const Tensor& w, const Tensor& bias, int64_t groups, double eps) {
-  check_input("group_norm", x, 2, "(N, ..., C)");
-  check_parameter("group_norm", "w", x, w);
-  check_parameter("group_norm", "bias", x, bias);
+  check_norm("group_norm", x, 2, "(N, ..., C)", w, bias);
   const int64_t batch = x.size(0), width = groups < 1 ? 0 : x.size(-1) / groups;
   ENGINE_CHECK(x.elements() > 0 && width * groups == x.size(-1), "group_norm: x ", x.shape(),
                " is empty or its channels do not divide into ", groups, " groups");
