@@ -17,8 +17,8 @@ themselves; PyTorch gets what the environment says, by default nothing.
 
 ratio: the median, over pairs of neighbouring windows, of PyTorch's time over ours; above 1 ours is faster. spread: half
 the distance of these ratios' quartiles, over the ratio. cpu_ratio: the same of the processes' CPU time, which says more
-on a machine that others load, if OMP_WAIT_POLICY=PASSIVE keeps PyTorch's threads from spinning. Python needs PyTorch
-and torchvision, numpy and safetensors.
+on a machine that others load, if OMP_WAIT_POLICY=PASSIVE keeps PyTorch's threads from spinning. Python needs PyTorch,
+torchvision, torchcodec (for start/), numpy and safetensors.
 """
 import argparse
 import datetime

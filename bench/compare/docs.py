@@ -148,6 +148,8 @@ def loader_lines(result):
 
 def document(results, loaders):
     result, size = results[-1], batches()
+    processes = process_lines(result)
+    programs, codec = (" engine_train engine_data", " torchcodec,") if processes else ("", "")
     lines = ["# Benchmarks", "",
              f"Training steps on {result['threads']} threads of {result['machine']}, beside PyTorch {result['torch']} in the "
              f"same run, a window of ours before each of its ({result['date']}, commit {result['commit']}). A step is forward, "
@@ -159,11 +161,12 @@ def document(results, loaders):
         rate = f"{1000 * batch / ours:.1f}" if batch else ""
         lines.append(f"| {name} | {batch or ''} | {ours:.0f} | {rate} | {eager:.2f} | {best:.2f} ({variant}) |")
     lines += ["", "![Training steps over commits, beside PyTorch](benchmarks.svg)", "",
-              "```sh", "cmake --build --preset release --target engine_compare && python bench/compare/compare.py", "```", "",
-              "The Python needs PyTorch, torchvision, numpy and safetensors; nothing else should run. Ratios above 1 mean that ours "
-              f"is faster. All ops, with their spread and what is below 1 and why: "
+              "```sh", f"cmake --build --preset release --target engine_compare{programs} && python bench/compare/compare.py",
+              "```", "",
+              f"The Python needs PyTorch, torchvision,{codec} numpy and safetensors; nothing else should run. Ratios above 1 mean that "
+              f"ours is faster. All ops, with their spread and what is below 1 and why: "
               f"[{RESULTS}](../{RESULTS}/{result['date']}-cpu.md); how times are taken: [bench/](../bench/README.md)."]
-    lines += process_lines(result)
+    lines += processes
     if loaders:
         loader = loaders[-1]
         lines += ["", "## The loader", "",
