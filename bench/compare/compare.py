@@ -9,14 +9,16 @@ the same clips. Where the losses (dropout 0, whose draws are each side's own) di
 first step, or by more than 2e-2 in the three after it, nothing is timed: Adam's first steps have the size of the
 learning rate whatever the size of the gradient, so that behind batch norms rounding moves them apart.
 
+Besides, processes.py: time to the first step, and peak memory, of processes of their own (CPU).
+
 Variants: `eager`, PyTorch's defaults; `eager channels_last`, with fused Adam; `compile`, the same under torch.compile.
 Of ops: eager (fused AdamW) and compile. Both sides flush denormals. Our programs set OMP_WAIT_POLICY=PASSIVE for
 themselves; PyTorch gets what the environment says, by default nothing.
 
 ratio: the median, over pairs of neighbouring windows, of PyTorch's time over ours; above 1 ours is faster. spread: half
 the distance of these ratios' quartiles, over the ratio. cpu_ratio: the same of the processes' CPU time, which says more
-on a machine that others load, if OMP_WAIT_POLICY=PASSIVE keeps PyTorch's threads from spinning. Python needs PyTorch
-and torchvision, numpy and safetensors.
+on a machine that others load, if OMP_WAIT_POLICY=PASSIVE keeps PyTorch's threads from spinning. Python needs PyTorch,
+torchvision, torchcodec (for start/), numpy and safetensors.
 """
 import argparse
 import datetime
@@ -34,10 +36,10 @@ import time
 
 import safetensors.torch
 import torch
-from torch.nn import functional as F
 
+from processes import compare_memory, compare_start, memory_table, summary
 from pytorch_compare import optimizer_work, visit_op, wait
-from pytorch_models import make_model
+from pytorch_models import make_model, step_of
 
 HERE = pathlib.Path(__file__).resolve().parent
 TOLERANCES = [1e-4, 2e-2, 2e-2, 2e-2]  # of the losses of the first steps
@@ -118,24 +120,6 @@ class Peer:
         return [ms / self.repeats / self.calls for ms in self.milliseconds()]
 
 
-def step_of(model, batches, fused):
-    """A function that makes one training step and gives the loss."""
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True if fused else None)
-    parameters, count = list(model.parameters()), [0]
-
-    def step():
-        clips, labels = batches[count[0] % len(batches)]
-        count[0] += 1
-        optimizer.zero_grad(set_to_none=True)
-        loss = F.cross_entropy(model(clips), labels)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
-        return loss.detach()
-
-    return step
-
-
 def loaded(w, weights, device, **options):
     model = make_model(w, **options)
     model.load_state_dict(weights, strict=True)
@@ -177,14 +161,12 @@ def measure(engine, work_pass, peer, args):
         pairs.append((*engine.window(work_pass), *peer.window()))
         spent += time.perf_counter() - start
     ours, ours_cpu, theirs, theirs_cpu = zip(*pairs)
-    ratios = [b / a for a, b in zip(ours, theirs)]
-    ratio, quartiles = statistics.median(ratios), statistics.quantiles(ratios, n=4)
-    return {"ours_ms": statistics.median(ours), "peer_ms": statistics.median(theirs), "ratio": ratio,
-            "spread": (quartiles[2] - quartiles[0]) / 2 / ratio, "pairs": len(pairs),
+    return {"ours_ms": statistics.median(ours), "peer_ms": statistics.median(theirs),
+            **summary([b / a for a, b in zip(ours, theirs)]), "pairs": len(pairs),
             "cpu_ratio": statistics.median(b / a for a, b in zip(ours_cpu, theirs_cpu))}
 
 
-def compare(w, args, cache_bytes, rows, notes):
+def compare(w, args, content, rows, notes):
     with tempfile.TemporaryDirectory() as folder:
         state = os.path.join(folder, "state.safetensors")
         engine = Engine(args, w["name"], state)
@@ -206,7 +188,7 @@ def compare(w, args, cache_bytes, rows, notes):
         if variant == "compile" and w.get("op") in ("adamw", "lstm"):
             continue  # torch.compile leaves both to the eager functions
         try:
-            peers = passes_of(w, variant, weights, batches, args, cache_bytes)
+            peers = passes_of(w, variant, weights, batches, args, content["cache_bytes"])
         except (Exception, TooLong) as error:
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
             notes.append({"name": w["name"], "variant": variant, "error": reason})
@@ -224,29 +206,50 @@ def compare(w, args, cache_bytes, rows, notes):
     engine.close()
 
 
-def table(result, workloads):
-    variants = list(dict.fromkeys(row["variant"] for row in result["rows"]))
-    lines = ["| workload | ours ms | " + " | ".join(f"{v} ms" for v in variants) + " | "
-             + " | ".join(f"ratio to {v}" for v in variants) + " | of CPU time | spread | goal | why below |",
-             "|---|" + "---:|" * (2 * len(variants) + 4) + "---|"]
-    for name in dict.fromkeys(row["name"] for row in result["rows"]):
-        rows = {row["variant"]: row for row in result["rows"] if row["name"] == name}
+def table(rows, workloads):
+    variants = list(dict.fromkeys(row["variant"] for row in rows))
+    whole = any("whole_ms" in row for row in rows)
+    lines = ["| workload | ours ms | " + ("ours to its exit ms | " if whole else "")
+             + " | ".join(f"{v} ms" for v in variants) + " | " + " | ".join(f"ratio to {v}" for v in variants)
+             + " | of CPU time | spread | goal | why below |",
+             "|---|" + "---:|" * (2 * len(variants) + 4 + whole) + "---|"]
+    for name in dict.fromkeys(row["name"] for row in rows):
+        found = {row["variant"]: row for row in rows if row["name"] == name}
         w = next(w for w in workloads if name == w["name"] or name.startswith(w["name"] + ", forward"))
-        worst = min(rows.values(), key=lambda row: row["ratio"])
+        worst = min(found.values(), key=lambda row: row["ratio"])
         reason = w.get("reason", "")
         if isinstance(reason, dict):
             reason = reason.get(name[len(w["name"]) + 2:], "")
-        cells = [name, f"{statistics.median(row['ours_ms'] for row in rows.values()):.4g}",
-                 *(f"{rows[v]['peer_ms']:.4g}" if v in rows else "" for v in variants),
-                 *(f"{rows[v]['ratio']:.2f}" if v in rows else "" for v in variants),
-                 f"{min(row['cpu_ratio'] for row in rows.values()):.2f}",
-                 f"{max(row['spread'] for row in rows.values()):.1%}", f"{w['goal']:.2f}",
+        cells = [name, *(f"{statistics.median(row[key] for row in found.values()):.4g}"
+                         for key in ["ours_ms"] + ["whole_ms"] * whole),
+                 *(f"{found[v]['peer_ms']:.4g}" if v in found else "" for v in variants),
+                 *(f"{found[v]['ratio']:.2f}" if v in found else "" for v in variants),
+                 f"{min(row['cpu_ratio'] for row in found.values()):.2f}",
+                 f"{max(row['spread'] for row in found.values()):.1%}", f"{w['goal']:.2f}",
                  (reason or "not looked into") if worst["ratio"] < w["goal"] else ""]
         lines.append("| " + " | ".join(cells) + " |")
-    for note in result["notes"]:
-        if "error" in note:
-            lines.append(f"\n{note['name']}{', ' + note['variant'] if 'variant' in note else ''}: {note['error']}")
     return "\n".join(lines) + "\n"
+
+
+def text_of(result, content):
+    parts = [f"{result['date']}, {result['machine']}, {result['threads']} threads, PyTorch {result['torch']}, commit "
+             f"{result['commit']}; load average {result['load_average'][0][0]:.1f} before, "
+             f"{max(load[0] for load in result['load_average']):.1f} at most\n"]
+    kinds = {kind: [row for row in result["rows"] if row["name"].startswith(kind)] for kind in ("start/", "memory/")}
+    others = [row for row in result["rows"] if not row["name"].startswith(tuple(kinds))]
+    if others:
+        parts.append(table(others, content["steps"] + content["ops"]))
+    if kinds["start/"]:
+        parts.append("## From the command to the end of the first step\n\nNew processes, 20 short videos. CPU time is "
+                     "of whole processes. The ratio is PyTorch's time over ours: more is better.\n\n"
+                     + table(kinds["start/"], content["start"]))
+    if kinds["memory/"]:
+        parts.append("## Peak memory of training steps\n\nResident, of a process that does nothing else; before: of "
+                     "the program and what it loads. The ratio is our memory over PyTorch's: less is better.\n\n"
+                     + memory_table(kinds["memory/"], content["memory"]))
+    parts += [f"{note['name']}{', ' + note['variant'] if 'variant' in note else ''}: {note['error']}\n"
+              for note in result["notes"] if "error" in note]
+    return "\n".join(parts)
 
 
 def machine(args):
@@ -266,14 +269,17 @@ def main():
     torch.set_flush_denormal(True)
     with open(args.workloads) as file:
         content = json.load(file)
-    workloads = content["steps"] + content["ops"]
+    work = [(w, compare) for w in content["steps"] + content["ops"]]
+    if args.device == "cpu":
+        work += [(w, compare_start) for w in content.get("start", [])]
+        work += [(w, compare_memory) for w in content.get("memory", [])]
     rows, notes = [], []
     result = {**machine(args), "rows": rows, "notes": notes}
-    for w in workloads:
+    for w, measured in work:
         if not re.search(args.only, w["name"]):
             continue
         try:
-            compare(w, args, content["cache_bytes"], rows, notes)
+            measured(w, args, content, rows, notes)
         except Exception as error:  # the others still count
             notes.append({"name": w["name"], "error": f"{type(error).__name__}: {error}".splitlines()[0]})
             print(f"{w['name']}: {notes[-1]['error']}", file=sys.stderr)
@@ -281,11 +287,8 @@ def main():
         args.out.mkdir(parents=True, exist_ok=True)
         base = args.out / f"{result['date']}-{args.device}"
         base.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n")
-        text = (f"{result['date']}, {result['machine']}, {args.threads} threads, PyTorch {torch.__version__}, commit "
-                f"{result['commit']}; load average {result['load_average'][0][0]:.1f} before, "
-                f"{max(load[0] for load in result['load_average']):.1f} at most\n\n" + table(result, workloads))
-        base.with_suffix(".md").write_text(text)
-    print(table(result, workloads))
+        base.with_suffix(".md").write_text(text_of(result, content))
+    print(text_of(result, content))
 
 
 if __name__ == "__main__":

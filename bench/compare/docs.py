@@ -92,6 +92,43 @@ def chart(results):
     return "\n".join(out) + "\n"
 
 
+def process_lines(result):
+    """Start and memory, of what was measured of them: see compare/processes.py."""
+    def by_name(kind):
+        found = {}
+        for row in result["rows"]:
+            if row["name"].startswith(kind):
+                found.setdefault(row["name"].removeprefix(kind), {})[row["variant"]] = row
+        return found
+
+    def ratio(rows, variant):
+        return f"{rows[variant]['ratio']:.2f}" if variant in rows else ""
+
+    lines, starts, memory = [], by_name("start/"), by_name("memory/")
+    if starts:
+        lines += ["From the command to the end of the first training step on 20 short videos, a new process each time; ours "
+                  "is `engine_train` with all that it checks, PyTorch's a script that does no more than that. Ratios above "
+                  "1 mean that ours is faster.", "", "| network | ours ms | to eager PyTorch | to its fastest variant |",
+                  "|---|---:|---:|---|"]
+        for name, rows in starts.items():
+            best = min(rows.values(), key=lambda row: row["ratio"])
+            lines.append(f"| {name} | {best['ours_ms']:.0f} | {ratio(rows, 'eager')} | {best['ratio']:.2f} "
+                         f"({best['variant']}) |")
+        lines.append("")
+    if memory:
+        lines += ["Peak resident memory of a process that makes these training steps, program and libraries included. Here "
+                  "the ratio is our memory over PyTorch's: below 1 ours takes less.", "",
+                  "| network | ours MiB | PyTorch eager MiB | ours / eager | ours / its leanest variant |",
+                  "|---|---:|---:|---:|---|"]
+        for name, rows in memory.items():
+            best = max(rows.values(), key=lambda row: row["ratio"])
+            eager = f"{rows['eager']['peer_mb']:.0f}" if "eager" in rows else ""
+            lines.append(f"| {name} | {best['ours_mb']:.0f} | {eager} | {ratio(rows, 'eager')} | "
+                         f"{best['ratio']:.2f} ({best['variant']}) |")
+        lines.append("")
+    return ["", "## Start and memory", "", *lines[:-1]] if lines else []
+
+
 def loader_lines(result):
     peers = {}
     for row in result["rows"]:
@@ -111,6 +148,8 @@ def loader_lines(result):
 
 def document(results, loaders):
     result, size = results[-1], batches()
+    processes = process_lines(result)
+    programs, codec = (" engine_train engine_data", " torchcodec,") if processes else ("", "")
     lines = ["# Benchmarks", "",
              f"Training steps on {result['threads']} threads of {result['machine']}, beside PyTorch {result['torch']} in the "
              f"same run, a window of ours before each of its ({result['date']}, commit {result['commit']}). A step is forward, "
@@ -122,10 +161,12 @@ def document(results, loaders):
         rate = f"{1000 * batch / ours:.1f}" if batch else ""
         lines.append(f"| {name} | {batch or ''} | {ours:.0f} | {rate} | {eager:.2f} | {best:.2f} ({variant}) |")
     lines += ["", "![Training steps over commits, beside PyTorch](benchmarks.svg)", "",
-              "```sh", "cmake --build --preset release --target engine_compare && python bench/compare/compare.py", "```", "",
-              "The Python needs PyTorch, torchvision, numpy and safetensors; nothing else should run. Ratios above 1 mean that ours "
-              f"is faster. All ops, with their spread and what is below 1 and why: "
+              "```sh", f"cmake --build --preset release --target engine_compare{programs} && python bench/compare/compare.py",
+              "```", "",
+              f"The Python needs PyTorch, torchvision,{codec} numpy and safetensors; nothing else should run. Ratios above 1 mean that "
+              f"ours is faster. All ops, with their spread and what is below 1 and why: "
               f"[{RESULTS}](../{RESULTS}/{result['date']}-cpu.md); how times are taken: [bench/](../bench/README.md)."]
+    lines += processes
     if loaders:
         loader = loaders[-1]
         lines += ["", "## The loader", "",
