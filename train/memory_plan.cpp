@@ -14,7 +14,7 @@ namespace engine {
 namespace {
 
 constexpr double kMiB = 1 << 20, kGiB = 1 << 30;
-constexpr double kKeptByCpu = 2.5;  // MemoryPlan::kept
+constexpr double kKeptByCpu = 1.4;  // MemoryPlan::kept
 
 // Keeps also the largest inputs of ops.
 struct LargestWatch final : OpWatch {

@@ -1,12 +1,12 @@
 #include "kernels/cpu/context.h"
 
 #include <immintrin.h>
+#include <malloc.h>
 #include <omp.h>
 
 #include <atomic>
 #include <cstdlib>
 #include <cstring>
-#include <new>
 
 #include "kernels/profile.h"
 
@@ -20,13 +20,6 @@ constexpr unsigned char kPoisonByte = 0xFF;  // every float type reads this as N
 
 std::atomic<int64_t> bytes_in_use = 0;
 
-// Sizes are rounded up to eighths of a power of two, so that nearly equal sizes share blocks.
-size_t rounded(size_t bytes) {
-  if (bytes <= 1024) return (bytes + kAlignment - 1) / kAlignment * kAlignment + (bytes == 0 ? kAlignment : 0);
-  const size_t step = std::max<size_t>(kAlignment, std::bit_floor(bytes) / 8);
-  return (bytes + step - 1) / step * step;
-}
-
 bool intact(const unsigned char* guard) {
   return std::all_of(guard, guard + kGuard, [](unsigned char byte) { return byte == kGuardByte; });
 }
@@ -35,64 +28,39 @@ bool intact(const unsigned char* guard) {
 
 int64_t cpu_bytes_in_use() { return bytes_in_use; }
 
-void* CpuContext::system_allocate(size_t bytes) {
-  void* memory = std::aligned_alloc(kAlignment, bytes);
-  if (!memory)
-    throw Error(concat("out of memory: asked for ", bytes >> 20, " MiB; use a smaller batch or fewer frames"),
-                exit_code::kMemory);
-  return memory;
+CpuContext::CpuContext() {
+  mallopt(M_MMAP_MAX, 0);  // everything from the heap, which does not shrink
+  mallopt(M_TRIM_THRESHOLD, -1);
 }
 
 void* CpuContext::allocate(size_t bytes) {
-  const size_t size = rounded(bytes);
+  const size_t guards = checking_ ? 2 * kGuard : 0;
+  auto* const block = static_cast<unsigned char*>(std::malloc(bytes + guards + kAlignment + sizeof(void*)));
+  if (!block)
+    throw Error(concat("out of memory: asked for ", bytes >> 20, " MiB; use a smaller batch or fewer frames"),
+                exit_code::kMemory);
   bytes_in_use += static_cast<int64_t>(bytes);
-  if (checking_) {
-    auto* block = static_cast<unsigned char*>(system_allocate(size + 2 * kGuard));
-    std::memset(block, kGuardByte, kGuard);
-    std::memset(block + kGuard, kPoisonByte, bytes);
-    std::memset(block + kGuard + bytes, kGuardByte, size - bytes + kGuard);
-    return block + kGuard;
-  }
-  {
-    const std::lock_guard lock(mutex_);
-    auto& blocks = free_[size];
-    if (!blocks.empty()) {
-      void* memory = blocks.back();
-      blocks.pop_back();
-      return memory;
-    }
-  }
-  return system_allocate(size);
+  const size_t past = reinterpret_cast<uintptr_t>(block + sizeof(void*)) % kAlignment;
+  unsigned char* const memory = block + sizeof(void*) + (kAlignment - past) % kAlignment;
+  std::memcpy(memory - sizeof(void*), &block, sizeof(void*));  // for deallocate()
+  if (!checking_) return memory;
+  std::memset(memory, kGuardByte, kGuard);
+  std::memset(memory + kGuard, kPoisonByte, bytes);
+  std::memset(memory + kGuard + bytes, kGuardByte, kGuard);
+  return memory + kGuard;
 }
 
 void CpuContext::deallocate(void* memory, size_t bytes) noexcept {
   if (!memory) return;
   bytes_in_use -= static_cast<int64_t>(bytes);
+  auto* data = static_cast<unsigned char*>(memory);
   if (checking_) {
-    auto* block = static_cast<unsigned char*>(memory);
-    if (!intact(block - kGuard) || !intact(block + bytes)) ++guard_violations_;
-    std::free(block - kGuard);
-    return;
+    if (!intact(data - kGuard) || !intact(data + bytes)) ++guard_violations_;
+    data -= kGuard;
   }
-  try {
-    const std::lock_guard lock(mutex_);
-    free_[rounded(bytes)].push_back(memory);
-  } catch (...) {
-    std::free(memory);
-  }
-}
-
-void CpuContext::trim() noexcept {
-  const std::lock_guard lock(mutex_);
-  for (auto& [size, blocks] : free_)
-    for (void* block : blocks) std::free(block);
-  free_.clear();
-}
-
-void CpuContext::set_checking(bool on) {
-  if (on == checking_) return;
-  trim();
-  checking_ = on;
+  void* block = nullptr;
+  std::memcpy(&block, data - sizeof(void*), sizeof(void*));
+  std::free(block);
 }
 
 void flush_denormals() {
