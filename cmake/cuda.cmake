@@ -88,7 +88,9 @@ function(engine_add_cuda_kernels target)
     COMPILE_OPTIONS "-O0;-g0;-isystem;${ENGINE_CUDNN_FRONTEND_INCLUDE}")
   if(ENGINE_CUDA_BACKEND STREQUAL "ON")
     target_sources(${target} PRIVATE ${host_sources} ${device_sources})
-    target_link_libraries(${target} PRIVATE CUDA::cudart CUDA::cublasLt CUDNN::cudnn)
+    target_link_libraries(${target} PRIVATE CUDA::cudart CUDNN::cudnn)
+    set_source_files_properties(${PROJECT_SOURCE_DIR}/kernels/cuda/cublaslt.cpp PROPERTIES
+      COMPILE_DEFINITIONS "ENGINE_CUBLASLT_LIBRARY=\"libcublasLt.so.${CUDAToolkit_VERSION_MAJOR}\"")
     # constexpr functions of the standard library and of kernels/*.h are called from kernels; a kernel whose registers spill
     # into memory is a fault.
     target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr
@@ -98,13 +100,13 @@ function(engine_add_cuda_kernels target)
     endif()
   else()
     set(runner ${PROJECT_SOURCE_DIR}/tests/host_runner)
-    list(FILTER host_sources EXCLUDE REGEX "/execute_[a-z_]*\\.cpp$")
+    list(FILTER host_sources EXCLUDE REGEX "/(execute_[a-z_]*|cublaslt)\\.cpp$")
     file(GLOB runner_sources CONFIGURE_DEPENDS ${runner}/*.cpp ${PROJECT_SOURCE_DIR}/tests/fake_cuda/*.cpp)
     set_source_files_properties(${device_sources} PROPERTIES LANGUAGE CXX
       COMPILE_OPTIONS "-x;c++;-include;${runner}/host_runner.h;-Wno-unknown-pragmas" OBJECT_DEPENDS ${runner}/host_runner.h)
     target_sources(${target} PRIVATE ${host_sources} ${device_sources} ${runner_sources})
     target_include_directories(${target} SYSTEM PRIVATE ${CUDAToolkit_INCLUDE_DIRS})
-    target_compile_definitions(${target} PRIVATE ENGINE_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+    target_compile_definitions(${target} PRIVATE ENGINE_SOURCE_DIR="${PROJECT_SOURCE_DIR}" PUBLIC ENGINE_CUDA_STAND_INS)
     target_link_libraries(${target} PRIVATE CUDNN::cudnn)
   endif()
 endfunction()

@@ -34,8 +34,8 @@ void check_call(cudaError_t status, const char* call, const char* file, int line
 
 void check_call(cublasStatus_t status, const char* call, const char* file, int line) {
   if (status == CUBLAS_STATUS_SUCCESS) return;
-  throw Error(concat("cuBLASLt error ", static_cast<int>(status), " (", cublasLtGetStatusName(status), ") in ",
-                     place(call, file, line)),
+  throw Error(concat("cuBLASLt error ", static_cast<int>(status), " (", CUBLASLT(cublasLtGetStatusName)(status),
+                     ") in ", place(call, file, line)),
               status == CUBLAS_STATUS_ALLOC_FAILED      ? exit_code::kDeviceMemory
               : status == CUBLAS_STATUS_NOT_INITIALIZED ? exit_code::kNoDevice
                                                         : exit_code::kInternal);

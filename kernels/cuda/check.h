@@ -1,11 +1,11 @@
 // Checks of calls into CUDA and its libraries: an Error names the call, the code and the place.
 #pragma once
 
-#include <cublasLt.h>
 #include <cuda_runtime_api.h>
 #include <cudnn.h>
 
 #include "kernels/check.h"
+#include "kernels/cuda/cublaslt.h"
 
 namespace engine {
 

@@ -91,7 +91,7 @@ void* RecordedMemory::allocate(size_t bytes) {
 }
 
 cublasLtHandle_t CudaContext::cublaslt() {
-  if (!cublaslt_) ENGINE_CUDA(cublasLtCreate(cublaslt_.receive()));
+  if (!cublaslt_) ENGINE_CUDA(CUBLASLT(cublasLtCreate)(cublaslt_.receive()));
   return cublaslt_.get();
 }
 

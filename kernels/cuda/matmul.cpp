@@ -49,27 +49,27 @@ cudaDataType_t type_of(DType dtype) {
   return dtype == DType::bf16 ? CUDA_R_16BF : CUDA_R_32F;
 }
 
-using Product = Owned<cublasLtMatmulDesc_t, cublasLtMatmulDescDestroy>;
-using Layout = Owned<cublasLtMatrixLayout_t, cublasLtMatrixLayoutDestroy>;
-using Preference = Owned<cublasLtMatmulPreference_t, cublasLtMatmulPreferenceDestroy>;
+using Product = Owned<cublasLtMatmulDesc_t, destroy_product>;
+using Layout = Owned<cublasLtMatrixLayout_t, destroy_layout>;
+using Preference = Owned<cublasLtMatmulPreference_t, destroy_preference>;
 
 template <class T>
 void set(const Product& product, cublasLtMatmulDescAttributes_t attribute, T value) {
-  ENGINE_CUDA(cublasLtMatmulDescSetAttribute(product.get(), attribute, &value, sizeof value));
+  ENGINE_CUDA(CUBLASLT(cublasLtMatmulDescSetAttribute)(product.get(), attribute, &value, sizeof value));
 }
 template <class T>
 void set(const Layout& layout, cublasLtMatrixLayoutAttribute_t attribute, T value) {
-  ENGINE_CUDA(cublasLtMatrixLayoutSetAttribute(layout.get(), attribute, &value, sizeof value));
+  ENGINE_CUDA(CUBLASLT(cublasLtMatrixLayoutSetAttribute)(layout.get(), attribute, &value, sizeof value));
 }
 template <class T>
 void set(const Preference& preference, cublasLtMatmulPreferenceAttributes_t attribute, T value) {
-  ENGINE_CUDA(cublasLtMatmulPreferenceSetAttribute(preference.get(), attribute, &value, sizeof value));
+  ENGINE_CUDA(CUBLASLT(cublasLtMatmulPreferenceSetAttribute)(preference.get(), attribute, &value, sizeof value));
 }
 
 Layout make_layout(const Matrix& matrix, DType dtype, int64_t batch) {
   Layout layout;
-  ENGINE_CUDA(cublasLtMatrixLayoutCreate(layout.receive(), type_of(dtype), static_cast<uint64_t>(matrix.rows),
-                                         static_cast<uint64_t>(matrix.columns), matrix.leading));
+  ENGINE_CUDA(CUBLASLT(cublasLtMatrixLayoutCreate)(layout.receive(), type_of(dtype), static_cast<uint64_t>(matrix.rows),
+                                                   static_cast<uint64_t>(matrix.columns), matrix.leading));
   set(layout, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, static_cast<int32_t>(batch));
   set(layout, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, matrix.batch_stride);
   return layout;
@@ -86,7 +86,7 @@ struct Plan {
   Plan(CudaContext& ctx, const Key& key) {
     cublasComputeType_t compute = CUBLAS_COMPUTE_32F;
     if (key.dtype == DType::f32 && key.products == F32Products::tf32) compute = CUBLAS_COMPUTE_32F_FAST_TF32;
-    ENGINE_CUDA(cublasLtMatmulDescCreate(product.receive(), compute, CUDA_R_32F));
+    ENGINE_CUDA(CUBLASLT(cublasLtMatmulDescCreate)(product.receive(), compute, CUDA_R_32F));
     set(product, CUBLASLT_MATMUL_DESC_TRANSA, key.left.transposed ? CUBLAS_OP_T : CUBLAS_OP_N);
     set(product, CUBLASLT_MATMUL_DESC_TRANSB, key.right.transposed ? CUBLAS_OP_T : CUBLAS_OP_N);
     set(product, CUBLASLT_MATMUL_DESC_EPILOGUE, key.epilogue);
@@ -99,7 +99,7 @@ struct Plan {
     result = make_layout(key.result, key.dtype, key.batch);
 
     Preference preference;
-    ENGINE_CUDA(cublasLtMatmulPreferenceCreate(preference.receive()));
+    ENGINE_CUDA(CUBLASLT(cublasLtMatmulPreferenceCreate)(preference.receive()));
     set(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, kWorkspace);
     // Parts of a sum are added up in f32, not in the type of the result.
     set(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, uint32_t{CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE});
@@ -110,8 +110,8 @@ struct Plan {
     std::array<cublasLtMatmulHeuristicResult_t, kMostAlgorithms> found{};
     int count = 0;
     const cublasStatus_t status =
-        cublasLtMatmulAlgoGetHeuristic(ctx.cublaslt(), product.get(), left.get(), right.get(), result.get(),
-                                       result.get(), preference.get(), kMostAlgorithms, found.data(), &count);
+        CUBLASLT(cublasLtMatmulAlgoGetHeuristic)(ctx.cublaslt(), product.get(), left.get(), right.get(), result.get(),
+                                                 result.get(), preference.get(), kMostAlgorithms, found.data(), &count);
     if (status != CUBLAS_STATUS_SUCCESS) count = 0;
     ENGINE_CHECK(count > 0 || key.epilogue == CUBLASLT_EPILOGUE_BGRADB, "matmul: cuBLASLt has no algorithm for ",
                  key.batch, " products (", key.m, ",", key.k, ") by (", key.k, ",", key.n, ") of ", key.dtype,
@@ -146,8 +146,9 @@ struct Plan {
            void* workspace) const {
     if (key.epilogue != CUBLASLT_EPILOGUE_DEFAULT) set(product, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);
     const float one = 1.0f, zero = 0.0f;
-    ENGINE_CUDA(cublasLtMatmul(ctx.cublaslt(), product.get(), &one, b, left.get(), a, right.get(), &zero, y,
-                               result.get(), y, result.get(), &*algorithm, workspace, kWorkspace, ctx.stream()));
+    ENGINE_CUDA(CUBLASLT(cublasLtMatmul)(ctx.cublaslt(), product.get(), &one, b, left.get(), a, right.get(), &zero, y,
+                                         result.get(), y, result.get(), &*algorithm, workspace, kWorkspace,
+                                         ctx.stream()));
   }
 };
 

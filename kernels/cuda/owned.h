@@ -36,7 +36,7 @@ using CudaGraph = Owned<cudaGraph_t, cudaGraphDestroy>;
 using CudaGraphExec = Owned<cudaGraphExec_t, cudaGraphExecDestroy>;
 using PinnedMemory = Owned<void*, cudaFreeHost>;
 using DeviceMemory = Owned<void*, cudaFree>;
-using CublasLt = Owned<cublasLtHandle_t, cublasLtDestroy>;
+using CublasLt = Owned<cublasLtHandle_t, destroy_cublaslt>;
 using Cudnn = Owned<cudnnHandle_t, cudnnDestroy>;
 
 }  // namespace engine

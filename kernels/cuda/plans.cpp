@@ -96,7 +96,7 @@ std::string header(CudaContext& ctx) {
   int driver = 0;
   ENGINE_CUDA(cudaDriverGetVersion(&driver));
   return concat("plans for ", describe_device(ctx).name(), ", CUDA driver ", driver, ", cuDNN ", cudnnGetVersion(),
-                ", cuBLASLt ", cublasLtGetVersion());
+                ", cuBLASLt ", CUBLASLT(cublasLtGetVersion)());
 }
 
 template <class... Parts>
