@@ -40,8 +40,8 @@ inline Shape pool_shape(const Pool3d& p, const Shape& x) {
 }
 
 // The maximum of each window, padding left out; `argmax` (u8, y's shape) gets its position (u kernel_h + r) kernel_w +
-// s in the window, the first one of equal maxima (so a window has at most 256 elements). A NaN in the window is its
-// maximum.
+// s in the window, the first one of equal maxima (so a window has at most 256 elements), unless it is undefined. A NaN
+// in the window is its maximum.
 ENGINE_KERNEL(max_pool_forward, const Pool3d& p, ConstView x, View y, View argmax);
 
 // dx = sum of dy of the windows whose maximum each element is.

@@ -34,7 +34,8 @@ Tensor max_pool(const char* name, bool clips, const Tensor& x, const Pool3d& p) 
   ENGINE_CHECK(p.kernel_t * p.kernel_h * p.kernel_w <= 256, name, ": at most 256 elements in a window, got kernel ",
                text_of(p.kernel(), clips));
   const ProfiledPass pass = forward_pass(name, x);
-  const Tensor y = Tensor::empty(shape, x.dtype(), x.device()), argmax = Tensor::empty(shape, DType::u8, x.device());
+  const Tensor y = Tensor::empty(shape, x.dtype(), x.device());
+  const Tensor argmax = needs_grad(x) ? Tensor::empty(shape, DType::u8, x.device()) : Tensor();
   on(x.device(), [&](auto& ctx) { max_pool_forward(ctx, p, x, y, argmax); });
   return record(name, {x}, y, [p, argmax, x_shape = x.shape()](const Grads& dy) {
     return Grads{computed(x_shape, dy[0].dtype(), dy[0].device(),

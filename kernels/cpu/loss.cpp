@@ -6,7 +6,7 @@
 namespace engine {
 namespace {
 
-// What one row of logits is compared with: `base` (classes), and `extra` more at class `label`.
+// What one row of logits is compared with: `base` (classes; null: 0), and `extra` more at class `label`.
 template <class Q>
 struct Target {
   const Q* base;
@@ -20,23 +20,34 @@ template <class T, class Q>
 double row_loss(int64_t classes, const T* x, const Target<Q>& target, double scale, T* gradient) {
   const T max = largest(x, classes);
   const Q* base = target.base;
-  const auto power = [x, max](int64_t c) { return static_cast<double>(vector_math::exp(x[c] - max)); };
+  const auto power = [x, max](int64_t c) { return vector_math::exp(x[c] - max); };
   const auto below_max = [x, max](int64_t c) { return static_cast<double>(x[c]) - static_cast<double>(max); };
-  const double sum = pairwise_sum<double>(0, classes, power);
-  const double total = target.extra + pairwise_sum<double>(0, classes, [base](int64_t c) { return base[c]; });
-  // A class with target 0 has no part, even where its logit is -infinity.
-  double linear = pairwise_sum<double>(0, classes, [=](int64_t c) {
-    const double product = static_cast<double>(base[c]) * below_max(c);
-    return base[c] == 0 ? 0.0 : product;
-  });
+  if (gradient) {
+#pragma omp simd
+    for (int64_t c = 0; c < classes; ++c) gradient[c] = power(c);
+  }
+  const double sum = gradient ? pairwise_sum<double>(0, classes, [=](int64_t c) { return gradient[c]; })
+                              : pairwise_sum<double>(0, classes, power);
+  double total = target.extra, linear = 0;
+  if (base) {
+    total += pairwise_sum<double>(0, classes, [base](int64_t c) { return base[c]; });
+    // A class with target 0 has no part, even where its logit is -infinity.
+    linear = pairwise_sum<double>(0, classes, [=](int64_t c) {
+      const double product = static_cast<double>(base[c]) * below_max(c);
+      return base[c] == 0 ? 0.0 : product;
+    });
+  }
   if (target.extra != 0) linear += target.extra * below_max(target.label);
   if (gradient) {
     const double share = total / sum;
+    const auto slope = [=](int64_t c, double extra) {
+      const double wanted = base ? static_cast<double>(base[c]) : 0.0;
+      return static_cast<T>(scale * (static_cast<double>(gradient[c]) * share - wanted - extra));
+    };
+    const T at_label = slope(target.label, target.extra);
 #pragma omp simd
-    for (int64_t c = 0; c < classes; ++c)
-      gradient[c] = static_cast<T>(scale * (power(c) * share - static_cast<double>(base[c])));
-    const double at_label = power(target.label) * share - static_cast<double>(base[target.label]) - target.extra;
-    gradient[target.label] = static_cast<T>(scale * at_label);
+    for (int64_t c = 0; c < classes; ++c) gradient[c] = slope(c, 0);
+    gradient[target.label] = at_label;
   }
   return total * std::log(sum) - linear;
 }
@@ -82,8 +93,9 @@ void cross_entropy_forward(CpuContext& ctx, const CrossEntropy& p, ConstView log
         pairwise_sum<double>(0, rows, [&](int64_t r) { return label[r] == p.ignore_index ? 0.0 : weight(label[r]); });
     const double scale = weight_sum == 0 ? 0.0 : 1 / weight_sum;
     Scratch scratch(ctx, static_cast<size_t>(classes) * sizeof(double));
-    auto* smooth = scratch.as<double>();
-    for (int64_t c = 0; c < classes; ++c) smooth[c] = p.label_smoothing / static_cast<double>(classes) * weight(c);
+    auto* smooth = p.label_smoothing > 0 ? scratch.as<double>() : nullptr;
+    for (int64_t c = 0; smooth && c < classes; ++c)
+      smooth[c] = p.label_smoothing / static_cast<double>(classes) * weight(c);
     const T* in = logits.as<T>();
     T* slopes = gradient.defined() ? gradient.as<T>() : nullptr;
     const double sum = sum_rows(ctx, rows, classes, [&](int64_t r) {

@@ -103,7 +103,12 @@ void lstm_forward(CpuContext& ctx, const Lstm& p, ConstView x, ConstView w_ih, C
                   View gates, View cells, View y) {
   const InF32 in_f32(ctx, x, w_ih, w_hh, b_ih, b_hh, h0, c0, lengths, states, h_n, c_n, gates, cells, y);
   lstm_sequence::project_inputs(ctx, x, w_ih, b_ih, gates);
-  lstm_sequence::run_forward(ctx, p, w_hh, b_hh, h0, c0, lengths, states, h_n, c_n, gates, cells, y);
+  // A product takes a right side as it is faster than a transposed one; of few, transposing them costs more.
+  const bool many = w_hh.shape[1] >= 256;
+  const ScratchArray right(ctx, w_hh.dtype, many ? Shape{w_hh.shape[1], w_hh.shape[0]} : Shape{0, 0});
+  if (many) copy(ctx, transposed(w_hh), right.view());
+  lstm_sequence::run_forward(ctx, p, many ? transposed(right.view()) : w_hh, b_hh, h0, c0, lengths, states, h_n, c_n,
+                             gates, cells, y);
 }
 
 void lstm_backward(CpuContext& ctx, const Lstm& p, ConstView x, ConstView w_ih, ConstView w_hh, ConstView h0,

@@ -28,8 +28,8 @@ void for_each_in(const PoolBox& box, int64_t item, const F& f) {
       for (int w = box.w.begin; w < box.w.end; ++w) f(PoolPlace{item, t, h, w});
 }
 
-// The largest elements of channels [begin, begin + count) of one window, and where they are.
-template <class T>
+// The largest elements of channels [begin, begin + count) of one window, and where they are unless argmax is null.
+template <bool kWhere, class T>
 void max_of_window(const PoolWindows& z, const PoolPlace& window, int64_t begin, int64_t count, const T* x, T* y,
                    uint8_t* argmax) {
   T best[kBlock];
@@ -48,13 +48,14 @@ void max_of_window(const PoolWindows& z, const PoolPlace& window, int64_t begin,
     for (int64_t c = 0; c < count; ++c) {
       const bool larger = !(in[c] <= best[c]) && best[c] == best[c];  // NaN is larger than any number
       best[c] = larger ? in[c] : best[c];
-      where[c] = larger ? here : where[c];
+      if constexpr (kWhere) where[c] = larger ? here : where[c];
     }
   });
   const int64_t out = z.y_offset(window) + begin;
   std::copy(best, best + count, y + out);
+  if constexpr (kWhere)
 #pragma omp simd simdlen(16)  // of as many bytes as fit into a vector, few channels would be done one by one
-  for (int64_t c = 0; c < count; ++c) argmax[out + c] = static_cast<uint8_t>(where[c]);
+    for (int64_t c = 0; c < count; ++c) argmax[out + c] = static_cast<uint8_t>(where[c]);
 }
 
 // Sets dx to 0, then calls add(sum, element, window) for every element and every window that it is in; `sum` points at
@@ -74,11 +75,11 @@ void max_pool_forward(CpuContext& ctx, const Pool3d& p, ConstView x, View y, Vie
   const InF32 in_f32(ctx, x, y, argmax);
   const PoolWindows z(p, x.shape, y.shape);
   dispatch_float(x.dtype, [&]<class T>() {
-    for_each_place(y.shape, z.t.windows,
-                   [&, in = x.as<T>(), out = y.as<T>(), where = argmax.as<uint8_t>()](const PoolPlace& window) {
-                     for (int64_t c = 0; c < z.c; c += kBlock)
-                       max_of_window(z, window, c, std::min(kBlock, z.c - c), in, out, where);
-                   });
+    const auto of_window = argmax.defined() ? max_of_window<true, T> : max_of_window<false, T>;
+    auto* const where = argmax.defined() ? argmax.as<uint8_t>() : nullptr;
+    for_each_place(y.shape, z.t.windows, [&, in = x.as<T>(), out = y.as<T>()](const PoolPlace& window) {
+      for (int64_t c = 0; c < z.c; c += kBlock) of_window(z, window, c, std::min(kBlock, z.c - c), in, out, where);
+    });
   });
 }
 

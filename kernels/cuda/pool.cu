@@ -94,7 +94,7 @@ __global__ void forward_kernel(int64_t items, PoolWindows z, const T* x, T* y, u
   }
   const int64_t to = z.y_offset(window) + channel;
   store_pack<(kCount > 1), kCount>(y + to, out);
-  if constexpr (kMax) store_pack<(kCount > 1), kCount>(argmax + to, positions);
+  if (kMax && argmax != nullptr) store_pack<(kCount > 1), kCount>(argmax + to, positions);
 }
 
 // dx of maxima (kMax) or averages; argmax is read for maxima only.
