@@ -13,25 +13,27 @@ std::atomic<uint64_t> next_sequence{1};
 std::atomic<int64_t> live_nodes{0};
 thread_local bool grad_enabled = true;
 
+// Copies a gradient that `node` gave to `total`, or adds it.
+void bring(const Node& node, const Tensor& contribution, bool adds, const Tensor& total) {
+  const ProfiledPass pass({"accumulate", true, node.sequence, total.shape(), 0, node.layer});
+  tell_operands("accumulate", {contribution, adds ? total : Tensor()}, {total});
+  on(total.device(), [&](auto& ctx) { adds ? accumulate(ctx, contribution, total) : copy(ctx, contribution, total); });
+}
+
 // Adds a further contribution to `total`: in place when nobody else sees its memory.
-void add_to(Tensor& total, Tensor contribution) {
+void add_to(const Node& node, Tensor& total, Tensor contribution) {
   if (!total) {
     total = std::move(contribution);
     return;
   }
   if (!total.unique()) total = total.clone();
-  on(total.device(), [&](auto& ctx) { accumulate(ctx, contribution, total); });
+  bring(node, contribution, true, total);
 }
 
-void add_to_leaf(Node& leaf, Tensor contribution) {
-  if (!leaf.slot) {
-    add_to(leaf.grad, std::move(contribution));
-  } else if (!leaf.grad) {
-    leaf.slot.copy_from(contribution);
-    leaf.grad = leaf.slot;
-  } else {
-    on(leaf.slot.device(), [&](auto& ctx) { accumulate(ctx, contribution, leaf.slot); });
-  }
+void add_to_leaf(const Node& node, Node& leaf, Tensor contribution) {
+  if (!leaf.slot) return add_to(node, leaf.grad, std::move(contribution));
+  bring(node, contribution, leaf.grad.defined(), leaf.slot);
+  leaf.grad = leaf.slot;
 }
 
 void check_gradient(const Node& node, size_t input, const Tensor& gradient) {
@@ -69,7 +71,7 @@ void run_hooks(const Node& leaf) {
 
 }  // namespace
 
-Node::Node(const char* op_name) : name(op_name), sequence(next_sequence++) { ++live_nodes; }
+Node::Node(const char* op_name) : name(op_name), layer(current_layer), sequence(next_sequence++) { ++live_nodes; }
 
 Node::~Node() {
   --live_nodes;
@@ -93,6 +95,7 @@ int64_t Node::live() { return live_nodes; }
 
 std::vector<Tensor> record(const char* name, const std::vector<Tensor>& inputs, std::vector<Tensor> outputs,
                            Backward closure) {
+  tell_operands(name, inputs, outputs);
   if (std::none_of(inputs.begin(), inputs.end(), needs_grad)) return outputs;
   auto node = std::make_shared<Node>(name);
   for (const Tensor& input : inputs) node->inputs.push_back(input.defined() ? input.edge() : Edge{});
@@ -108,7 +111,18 @@ Tensor record(const char* name, const std::vector<Tensor>& inputs, const Tensor&
 }
 
 ProfiledPass forward_pass(const char* op, const Tensor& x, double flop) {
-  return ProfiledPass({op, false, next_sequence, x.shape(), flop});
+  return ProfiledPass({op, false, next_sequence, x.shape(), flop, current_layer});
+}
+
+void tell_operands(const char* op, const std::vector<Tensor>& from, const std::vector<Tensor>& to) {
+  Profiler* const told = profiler.load(std::memory_order_relaxed);
+  if (told == nullptr) return;
+  const auto sizes = [](const std::vector<Tensor>& tensors) {
+    std::vector<int64_t> bytes;
+    for (const Tensor& tensor : tensors) bytes.push_back(tensor ? static_cast<int64_t>(tensor.bytes()) : 0);
+    return bytes;
+  };
+  told->operands(op, sizes(from), sizes(to));
 }
 
 bool needs_grad(const Tensor& tensor) { return grad_enabled && tensor.requires_grad(); }
@@ -124,7 +138,7 @@ void backward(const Tensor& root, const Tensor& seed) {
   Tensor start = seed ? seed.detach() : Tensor::full(root.shape(), 1.0, root.dtype(), root.device());
   const auto [last, output] = root.edge();
   if (last->is_leaf) {
-    add_to_leaf(*last, std::move(start));
+    add_to_leaf(*last, *last, std::move(start));
     return run_hooks(*last);
   }
 
@@ -143,8 +157,9 @@ void backward(const Tensor& root, const Tensor& seed) {
     if (auto found = pending.find(node.get()); found != pending.end()) {
       Grads arrived = std::move(found->second);
       pending.erase(found);
-      const ProfiledPass pass({node->name, true, node->sequence, node->outputs[0].shape});
+      const ProfiledPass pass({node->name, true, node->sequence, node->outputs[0].shape, 0, node->layer});
       gradients = node->backward(arrived);
+      tell_operands(node->name, arrived, gradients);
       ENGINE_CHECK(gradients.size() == node->inputs.size(), "backward of ", node->name, " returned ", gradients.size(),
                    " gradients for ", node->inputs.size(), " inputs");
     }
@@ -154,11 +169,11 @@ void backward(const Tensor& root, const Tensor& seed) {
       if (!gradients.empty() && gradients[i]) {
         check_gradient(*node, i, gradients[i]);
         if (edge.node->is_leaf) {
-          add_to_leaf(*edge.node, std::move(gradients[i]));
+          add_to_leaf(*node, *edge.node, std::move(gradients[i]));
         } else {
           Grads& slots = pending[edge.node.get()];
           slots.resize(edge.node->outputs.size());
-          add_to(slots[static_cast<size_t>(edge.output)], std::move(gradients[i]));
+          add_to(*node, slots[static_cast<size_t>(edge.output)], std::move(gradients[i]));
         }
       }
       if (--uses[edge.node.get()] == 0 && edge.node->is_leaf) run_hooks(*edge.node);

@@ -19,12 +19,10 @@ using Backward = std::function<Grads(const Grads& dy)>;
 // Called once per backward() with the leaf's final gradient, as soon as nothing more will be added to it.
 using Hook = std::function<void(const Tensor& grad)>;
 
-class Node {
+class Node : NonCopyable {
  public:
   explicit Node(const char* op_name);
   ~Node();  // iterative: a graph of a million nodes does not overflow the stack
-  Node(const Node&) = delete;
-  Node& operator=(const Node&) = delete;
 
   struct Output {
     Shape shape;
@@ -33,6 +31,7 @@ class Node {
   };
 
   const char* name;
+  const char* layer;  // OpPass::layer
   uint64_t sequence;  // grows with every node made; a node's inputs have smaller numbers
   std::vector<Edge> inputs;
   std::vector<Output> outputs;
@@ -58,8 +57,11 @@ std::vector<Tensor> record(const char* name, const std::vector<Tensor>& inputs, 
 // True when ops on this tensor are being recorded: it requires a gradient and no NoGrad is active.
 bool needs_grad(const Tensor& tensor);
 
-// Alive while an op does its forward work on x and the like, of which profilers are told; flop as in OpPass.
+// Alive while an op does its forward work on x and the like, of which profilers are told; flop as in OpPass. record()
+// tells them of all operands.
 ProfiledPass forward_pass(const char* op, const Tensor& x, double flop = 0);
+// What record() tells profilers, for ops that are not differentiable (Profiler::operands).
+void tell_operands(const char* op, const std::vector<Tensor>& from, const std::vector<Tensor>& to);
 
 // Runs backward from `root`; frees the graph as it goes. See Tensor::backward.
 void backward(const Tensor& root, const Tensor& seed);
@@ -71,12 +73,10 @@ void add_hook(const Tensor& leaf, Hook hook);
 void set_grad_slot(const Tensor& leaf, const Tensor& slot);
 
 // While alive, ops on this thread are not recorded; with `off` false they are, also within another one.
-class NoGrad {
+class NoGrad : NonCopyable {
  public:
   explicit NoGrad(bool off = true);
   ~NoGrad();
-  NoGrad(const NoGrad&) = delete;
-  NoGrad& operator=(const NoGrad&) = delete;
 
  private:
   bool previous_;

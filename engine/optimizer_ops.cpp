@@ -1,5 +1,7 @@
 #include "engine/optimizer_ops.h"
 
+#include "engine/autograd.h"
+
 namespace engine {
 namespace {
 
@@ -50,7 +52,9 @@ StepScalars StepScalars::make(Device device) {
 void sum_of_squares(const Tensor& x, const Tensor& result) {
   if (x.dtype() != DType::bf16) check_arena("sum_of_squares", x);
   check_scalar("sum_of_squares", "the result", result, wide_type(x.dtype()));
+  const ProfiledPass pass = forward_pass("sum_of_squares", x);
   on(x.device(), [&](auto& ctx) { sum_of_squares(ctx, x, result); });
+  tell_operands("sum_of_squares", {x}, {result});
 }
 
 void clip_and_flag(const Tensor& sum_of_squares, double max_norm, const StepScalars& scalars) {
@@ -66,8 +70,10 @@ void sgd_update(const Sgd& p, const StepScalars& scalars, const Tensor& grad, co
   check_update("sgd_update", scalars, grad, param, copy);
   if (p.momentum != 0) check_like("sgd_update", "the momentum", param, momentum);
   ENGINE_CHECK(!p.nesterov || p.momentum > 0, "sgd_update: Nesterov's method needs a momentum above 0");
+  const ProfiledPass pass = forward_pass("sgd_update", param);
   on(param.device(),
      [&](auto& ctx) { sgd_update(ctx, p, scalars, grad, param, p.momentum != 0 ? momentum : Tensor(), copy); });
+  tell_operands("sgd_update", {grad, param, momentum}, {param, momentum, copy});
 }
 
 void adam_update(const Adam& p, const StepScalars& scalars, const Tensor& grad, const Tensor& param, const Tensor& m,
@@ -75,7 +81,9 @@ void adam_update(const Adam& p, const StepScalars& scalars, const Tensor& grad, 
   check_update("adam_update", scalars, grad, param, copy);
   check_like("adam_update", "the first moment", param, m);
   check_like("adam_update", "the second moment", param, v);
+  const ProfiledPass pass = forward_pass("adam_update", param);
   on(param.device(), [&](auto& ctx) { adam_update(ctx, p, scalars, grad, param, m, v, copy); });
+  tell_operands("adam_update", {grad, param, m, v}, {param, m, v, copy});
 }
 
 }  // namespace engine

@@ -1,13 +1,17 @@
 // kernels/recording.h by device.
 #pragma once
 
+#include <atomic>
+
 #include "engine/tensor.h"
 #include "kernels/recording.h"
 
 namespace engine {
 
+// False while a profiler wants to see every op in every step.
+inline std::atomic<bool> may_record = true;
 // Whether work on `device` can be recorded.
-inline bool can_record(Device device) { return device.type == DeviceType::cuda; }
+inline bool can_record(Device device) { return device.type == DeviceType::cuda && may_record; }
 inline std::unique_ptr<Recording> record_work(Device device, const std::function<void()>& body) {
   return on(device, [&](auto& ctx) { return record_work(ctx, body); });
 }

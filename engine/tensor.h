@@ -14,12 +14,10 @@ class Node;
 class Tensor;
 
 // One allocation on one device, freed when the last tensor that uses it goes.
-class Storage {
+class Storage : NonCopyable {
  public:
   Storage(Device device, size_t bytes) : device_(device), bytes_(bytes), memory_(allocate(device, bytes)) {}
   ~Storage() { deallocate(device_, memory_, bytes_); }
-  Storage(const Storage&) = delete;
-  Storage& operator=(const Storage&) = delete;
 
   Device device() const { return device_; }
   size_t bytes() const { return bytes_; }

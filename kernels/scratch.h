@@ -6,12 +6,10 @@
 namespace engine {
 
 template <class Context>
-class ScratchMemory {
+class ScratchMemory : NonCopyable {
  public:
   ScratchMemory(Context& ctx, size_t bytes) : ctx_(ctx), bytes_(bytes), memory_(allocate(ctx, bytes)) {}
   ~ScratchMemory() { deallocate(ctx_, memory_, bytes_); }
-  ScratchMemory(const ScratchMemory&) = delete;
-  ScratchMemory& operator=(const ScratchMemory&) = delete;
 
   template <class T>
   T* as() const {

@@ -14,6 +14,13 @@
 
 namespace engine {
 
+// A base of what is neither copied nor moved.
+struct NonCopyable {
+  NonCopyable() = default;
+  NonCopyable(const NonCopyable&) = delete;
+  NonCopyable& operator=(const NonCopyable&) = delete;
+};
+
 enum class DType : uint8_t { f32, f64, bf16, u8, i64 };
 
 inline constexpr std::array kAllDTypes = {DType::f32, DType::f64, DType::bf16, DType::u8, DType::i64};

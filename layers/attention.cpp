@@ -19,11 +19,13 @@ AttentionOptions MultiHeadAttention::options(const AttentionMask& mask) const {
 }
 
 Tensor MultiHeadAttention::operator()(const Tensor& x, const AttentionMask& mask) const {
+  const LayerScope here = scope();
   const Tensor qkv = linear(x, weight_, bias_).reshape({x.size(0), -1, 3, heads_, features_ / heads_});
   return (*out_)(attention_packed(qkv, options(mask)).reshape(x.shape()));
 }
 
 Tensor MultiHeadAttention::operator()(const Tensor& x, const Tensor& memory, const AttentionMask& mask) const {
+  const LayerScope here = scope();
   const auto projected = [&](const Tensor& from, int64_t part) {
     const int64_t begin = part * features_, end = begin + features_;
     return linear(from, weight_.slice(begin, end), bias_.slice(begin, end))

@@ -19,6 +19,7 @@ Lstm::Lstm(int64_t inputs, int64_t hidden, Random& random, const LstmOptions& op
 }
 
 Lstm::Result Lstm::operator()(const Tensor& x, const Tensor& h0, const Tensor& c0, const Tensor& lengths) const {
+  const LayerScope here = scope();
   const auto count = static_cast<int64_t>(weights_.size());
   for (const Tensor* state : {&h0, &c0})
     ENGINE_CHECK(!*state || (state->rank() == 3 && state->size(0) == count), "Lstm: expected h0 and c0 (", count,

@@ -1,6 +1,7 @@
 #include "layers/module.h"
 
 #include <algorithm>
+#include <mutex>
 
 namespace engine::layers {
 
@@ -46,6 +47,13 @@ void Module::visit(const std::function<void(const std::string& path, Module& mod
 void Module::visit(const std::string& path, const std::function<void(const std::string&, Module&)>& f) {
   f(path, *this);
   for (const Child& child : children_) child.module->visit(path.empty() ? child.name : path + "." + child.name, f);
+}
+
+void Module::name_layers() {
+  static std::mutex mutex;
+  static std::set<std::string> paths;  // kept for ever: graphs refer to them
+  const std::lock_guard lock(mutex);
+  visit([](const std::string& path, Module& module) { module.path_ = paths.insert(path).first->c_str(); });
 }
 
 void Module::train(bool on) {

@@ -8,18 +8,17 @@
 #include <vector>
 
 #include "engine/arena.h"
+#include "engine/autograd.h"
 #include "engine/ops.h"
 
 namespace engine::layers {
 
-class Module {
+class Module : NonCopyable {
  public:
   virtual ~Module() = default;
-  Module() = default;
-  Module(const Module&) = delete;
-  Module& operator=(const Module&) = delete;
 
   Tensor operator()(const Tensor& x) {
+    const LayerScope here = scope();
     const Tensor y = forward(x);
     if (on_output) on_output(*this, y);
     return y;
@@ -33,6 +32,8 @@ class Module {
   // The parameters and buffers that stay f32 where the model computes in bf16.
   std::set<std::string> full_precision() const;
   int64_t parameter_count() const;
+  // Tells every module below this one its path, for profilers (kernels/profile.h).
+  void name_layers();
   // Calls f with the path ("" for this module) of this module and of every module below it.
   void visit(const std::function<void(const std::string& path, Module& module)>& f);
 
@@ -51,8 +52,10 @@ class Module {
   virtual std::string describe() const = 0;
 
  protected:
-  // Modules of more than one input have operators () of their own instead.
+  // Modules of more than one input have operators () of their own instead, which hold a scope().
   virtual Tensor forward(const Tensor& x);
+  // While it is alive, ops are told to be this module's.
+  LayerScope scope() const { return LayerScope(path_); }
 
   // Called by constructors. A parameter requires a gradient from then on. full_precision: it
   // stays f32 where the model computes in bf16 (the weights of norms).
@@ -75,6 +78,7 @@ class Module {
   std::vector<NamedTensor> parameters_, buffers_, full_precision_;
   std::vector<Child> children_;
   bool training_ = true;
+  const char* path_ = "";
 };
 
 // One line per module, indented by depth, with its parameters.

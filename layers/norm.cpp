@@ -21,6 +21,7 @@ BatchNorm::BatchNorm(int64_t channels, const engine::BatchNorm& norm, const Unar
 }
 
 Tensor BatchNorm::with_residual(const Tensor& x, const Tensor& residual) {
+  const LayerScope here = scope();
   return batch_norm(x, weight_, bias_, running_mean_, running_var_, training(), norm_, residual, activation_);
 }
 

@@ -12,6 +12,7 @@ class LayerNorm : public Module {
 
   // {layer_norm(sum), sum}, sum = dropout(x) + residual, fused.
   std::vector<Tensor> with_residual(const Tensor& x, const Tensor& residual, double dropout) const {
+    const LayerScope here = scope();
     return residual_layer_norm(x, residual, weight_, bias_, norm_, dropout);
   }
 

@@ -19,6 +19,7 @@ TransformerLayer::TransformerLayer(const TransformerOptions& options, Random& ra
 }
 
 Tensor TransformerLayer::through(Tensor x, std::vector<Sublayer> sublayers) const {
+  const LayerScope here = scope();
   const double probability = training() ? options_.dropout : 0;
   sublayers.push_back([&](const Tensor& y) { return (*linear2_)(dropout((*linear1_)(y), probability)); });
   Tensor normed = options_.norm_first ? (*norms_[0])(x) : x;  // what the next sublayer takes

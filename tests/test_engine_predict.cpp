@@ -249,6 +249,19 @@ TEST_CASE("engine_predict explain: a picture for every video") {
   CHECK(std::regex_search(attention.out, std::regex("/3-(_|b)(-2)?\\.png\n$")));
 }
 
+TEST_CASE("engine_predict classify: --profile tells where the time of clips goes") {
+  const std::string trace = fixture().folder() / "trace.json";
+  const Outcome told = predict({"classify", fixture().model(), fixture().clip(0), "--profile", "4", "--trace", trace});
+  CAPTURE(told.err);
+  REQUIRE(told.code == exit_code::kOk);
+  CHECK(told.out.starts_with("profile of 4 steps on cpu: "));
+  CHECK(told.out.find("\nconv1 ") != std::string::npos);
+  CHECK(!nlohmann::json::parse(read_text(trace))["traceEvents"].empty());
+  const Outcome json = predict({"classify", fixture().model(), fixture().test(), "--profile", "2", "--json"});
+  REQUIRE(json.code == exit_code::kOk);
+  CHECK(nlohmann::json::parse(json.out)["steps"] == 2);
+}
+
 TEST_CASE("engine_predict: help fits a screen and begins with examples") {
   for (const std::string command : {"", "classify", "eval", "embed", "explain"}) {
     const Outcome help = command.empty() ? predict({"--help"}) : predict({command, "--help"});
@@ -279,6 +292,10 @@ TEST_CASE("engine_predict: what cannot be done is told in one line") {
                 "cannot make folder '/proc/none/there': No such file or directory; choose a place that can be");
   check_refused({"explain", model, clip, "--out", model}, exit_code::kStorage,
                 "model.safetensors': Not a directory; choose a place that can be written to");
+  check_refused({"classify", model, clip, "--profile", "3", "--format", "csv"}, exit_code::kUsage,
+                "--profile tells a table or, with --json, an object; leave out --format");
+  check_refused({"classify", model, clip, "--trace", "t.json"}, exit_code::kUsage,
+                "--trace is of --profile; give --profile N as well");
   check_refused({"classify", model, clip, "--join"}, exit_code::kUsage, "give --window as well");
   check_refused({"classify", model, clip, "--format", "xml"}, exit_code::kUsage, "xml");
   check_refused({"classify", model, clip, "--out", "here"}, exit_code::kUsage,

@@ -173,6 +173,34 @@ TEST_CASE("engine_train: --overfit-batch tells whether a batch is learnt, and wr
   CHECK(!fs::exists(out));
 }
 
+TEST_CASE("engine_train: --profile tells where the time of steps goes, and shows it in the report") {
+  const TemporaryFolder folder;
+  const std::string out = folder / "run";
+  const Outcome told = run(folder, "engine_train", training({"--profile", "3", "--out", out}));
+  CAPTURE(told.err);
+  REQUIRE(told.code == exit_code::kOk);
+  CHECK(told.out.starts_with("profile of 3 steps on cpu: "));
+  for (const char* const part :
+       {"\nconv2 ", "\nhead ", "adam_update", "\nwaiting for clips ", "\nbetween ops, ", "\nworth fixing first\n1. "})
+    CHECK(has(told.out, part));
+  CHECK(has(told.err, "trace.json, for ui.perfetto.dev\n"));
+  const auto trace = nlohmann::json::parse(read_text(out + "/trace.json"));
+  CHECK(std::ranges::count_if(trace["traceEvents"], [](const auto& event) { return event["name"] == "step 3"; }) == 1);
+  const std::string report = read_text(out + "/report.html");
+  CHECK(has(report, "<h2>Where the time goes</h2>"));
+  CHECK(has(report, "<td>adam_update</td>"));
+  CHECK(!fs::exists(out + "/best.safetensors"));
+
+  const Outcome json = run(folder, "engine_train", training({"--profile", "2", "--json", "--out", folder / "json"}));
+  REQUIRE(json.code == exit_code::kOk);
+  const auto line = nlohmann::json::parse(json.out);
+  CHECK(line["steps"] == 2);
+  double seconds = line["waiting_seconds"].get<double>() + line["between_seconds"].get<double>();
+  for (const auto& row : line["rows"])
+    seconds += row["forward_seconds"].get<double>() + row["backward_seconds"].get<double>();
+  CHECK(seconds == doctest::Approx(line["step_seconds"].get<double>()));
+}
+
 TEST_CASE("engine_train: settings that contradict each other are refused") {
   const TemporaryFolder folder;
   const auto refused = [&](const std::vector<std::string>& flags, const std::string& message) {
@@ -191,6 +219,8 @@ TEST_CASE("engine_train: settings that contradict each other are refused") {
   refused({"--max-time", "2 hours"}, "--max-time must be 0, or a number with s, m, h or d, such as 90m, not '2 hours'");
   refused({"--balance", "--class-weights", "auto"}, "make up for the same twice");
   refused({"--mixup", "0.2", "--class-weights", "auto"}, "no meaning for mixed clips");
+  refused({"--profile", "2", "--overfit-batch"},
+          "--profile makes a run of its own; leave out --resume and --overfit-batch");
   refused({"--drop-path", "0.1"}, "model 'sora-cnn' has no residual branches to drop");
 }
 

@@ -6,6 +6,7 @@
 #include "engine/recording.h"
 #include "tests/cuda_device.h"
 #include "train/evaluate.h"
+#include "train/step_profile.h"
 #include "train/trainer.h"
 
 namespace engine::test {
@@ -162,6 +163,35 @@ TEST_CASE("CUDA: steps of several batches, averages and mixtures are recorded, t
     const Run cpu = train(kCpu, DType::f32, true, Head::classification, change);
     CHECK(distance(recorded, cpu) < (compute == DType::f32 ? 1e-3 : 3e-2));
   }
+}
+
+TEST_CASE("CUDA: a profile sees every op of the steps, on the device's clock") {
+  if (!have_device()) return;
+  TrainerOptions options;
+  options.device = kCuda;
+  Classifier classifier(description(Head::classification));
+  Trainer trainer(classifier, options);
+  ProfileWindow window(kCuda, 2);
+  while (!window.done()) {
+    trainer.step(make_batch(1, 3));
+    window.step();
+  }
+  const StepProfile& profile = window.result();
+  REQUIRE(profile.steps == 2);
+  CHECK(profile.step_ends[0] > 0);
+  CHECK(profile.seconds >= profile.step_ends[0]);
+  int64_t convolutions = 0, updates = 0;
+  double last = 0;
+  for (const SeenPass& seen : profile.passes) {
+    CHECK(seen.begin >= last);
+    CHECK(seen.end >= seen.begin);
+    CHECK(seen.end <= profile.seconds);
+    last = seen.begin;
+    convolutions += std::string(seen.pass.op) == "conv2d" ? 1 : 0;
+    updates += std::string(seen.pass.op) == "adam_update" ? 1 : 0;
+  }
+  CHECK(convolutions == 2 * 3 * 2);
+  CHECK(updates >= 2);
 }
 
 TEST_CASE("CUDA: an exception in recorded work leaves the device usable") {

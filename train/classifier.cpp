@@ -90,6 +90,7 @@ std::shared_ptr<layers::VideoModel> make_network(const ModelFile& description, s
 Classifier::Classifier(ModelFile description) : description_(std::move(description)) {
   description_.tensors.clear();
   network_ = make_network(description_);
+  network_->name_layers();
 }
 
 Classifier Classifier::load(const std::string& path) {

@@ -47,6 +47,7 @@ class Classifier {
   // What the network's input is made as. A trainer that computes in bf16 sets it; its parameters' masters are the
   // trainer's.
   void set_compute(DType dtype) { compute_ = dtype; }
+  DType compute() const { return compute_; }
   // With the tensors as they are now.
   ModelFile file() const;
 

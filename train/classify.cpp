@@ -10,6 +10,7 @@
 #include "train/head.h"
 #include "train/output.h"
 #include "train/predict_options.h"
+#include "train/profile_videos.h"
 
 namespace engine {
 namespace {
@@ -137,6 +138,9 @@ void check(const ClassifyOptions& options, Head head) {
   if (options.top != 1 && head != Head::classification)
     refuse(
         concat("--top is for classes, and the head of ", options.model.path, " is ", name_of(head), "; leave it out"));
+  if (options.profile > 0 && options.format != "table" && options.format != "jsonl")
+    refuse("--profile tells a table or, with --json, an object; leave out --format");
+  if (options.profile == 0 && !options.trace.empty()) refuse("--trace is of --profile; give --profile N as well");
   if (options.join && options.window == 0) refuse("--join is of windows; give --window as well");
   if (options.join && head == Head::regression)
     refuse("--join is for classes and labels, not for numbers; leave it out");
@@ -189,6 +193,8 @@ int classify_files(const ClassifyOptions& options) {
   check(options, classifier.description().head);
   Evaluator evaluator(classifier);
   VideoFiles files(options.paths);
+  if (options.profile > 0)
+    return profile_videos(evaluator, files, options.profile, options.format == "jsonl", options.trace);
   if (options.format == "srt") return write_subtitles(options, evaluator, files);
   const auto teller = make_teller(options, files, classifier.description());
   if (!files.names().empty()) teller->header(options.window > 0);
@@ -228,6 +234,13 @@ Subcommand declare_classify(CLI::App& program) {
   command->add_flag_callback(
       "--json", [format = &options->format] { *format = "jsonl"; }, "As --format jsonl");
   command->add_option("-o,--out", options->out, "Of subtitles: a folder for a file per video")->type_name("FOLDER");
+  command
+      ->add_option("--profile", options->profile,
+                   "Tell where the time of N clips goes, layer by layer, instead of what they show")
+      ->type_name("N")
+      ->check(CLI::Range(int64_t{1}, int64_t{10000}));
+  command->add_option("--trace", options->trace, "Of --profile: write every op for ui.perfetto.dev: FILE.json")
+      ->type_name("FILE");
   return {command, [options] { return classify_files(*options); }};
 }
 

@@ -14,6 +14,8 @@ struct ClassifyOptions {
   bool join = false;             // windows that say the same, to segments
   std::string format = "table";  // or "jsonl", "csv", "srt"
   std::string out;               // of subtitles: a folder for one file per video
+  int64_t profile = 0;           // clips; 0: classify
+  std::string trace;             // of the profile: a file to write; empty: none
 };
 
 // Prints what is said of every video, window or segment: the most probable classes, the numbers in the units of the

@@ -5,6 +5,7 @@
 
 #include "engine/autograd.h"
 #include "engine/ops.h"
+#include "train/step_profile.h"
 
 namespace engine {
 namespace {
@@ -116,7 +117,7 @@ ViewsEvaluation evaluate_views(Classifier& classifier, Loader& clips, const std:
                        });
   Batch batch;
   clips.start_epoch(0);
-  while (clips.next(batch)) {
+  while (next_clips(clips, batch)) {
     const Tensor outputs = evaluator(batch.frames), targets = cast(batch.labels, DType::f64);
     const std::span<const float> values = outputs.values<float>();
     const std::span<const double> truths = targets.values<double>();

@@ -26,6 +26,7 @@ std::string page(const RunRecord& run) {
        confusion_section(view)},
       {"mistakes", view.head == Head::regression ? "Largest errors" : "Worst mistakes", mistakes_section(view)},
       {"clips", "What it learned from", training_clips_section(view)},
+      {"profile", "Where the time goes", profile_section(view)},
       {"model", "Model card", model_section(view)},
       {"settings", "Settings", settings_section(view)},
       {"environment", "Environment", environment_section(view)},

@@ -31,6 +31,7 @@ std::string curves_section(const ReportView& view);
 std::string confusion_section(const ReportView& view);  // and the table of classes, targets or labels
 std::string mistakes_section(const ReportView& view);
 std::string training_clips_section(const ReportView& view);
+std::string profile_section(const ReportView& view);
 std::string model_section(const ReportView& view);
 std::string settings_section(const ReportView& view);
 std::string environment_section(const ReportView& view);

@@ -281,6 +281,9 @@ void declare_run(OptionTable& table, TrainOptions& o) {
                o.checkpoint_minutes, {.low = 0, .high = kLargestCount});
   table.integer({"keep-checkpoints", "run.keep_checkpoints", "N", "How many of them stay, the newest"},
                 o.keep_checkpoints, {.low = 1, .high = 1000});
+  table.integer({"profile", "", "N",
+                 "Only train for so many steps, after a few others, and tell where their time went, layer by layer"},
+                o.profile, {.low = 0, .high = 10000});
   table.integer({"seed", "run.seed", "N", "Where all randomness starts"}, o.seed, {.low = 0, .high = 9e15});
   table.integer({"threads", "run.threads", "N", "Threads that compute"}, o.threads, {.low = 1, .high = 4096});
   table.integer({"workers", "run.workers", "N", "Threads that read videos; 0: the main thread. Changes no result"},

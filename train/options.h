@@ -93,6 +93,7 @@ struct TrainOptions {
   int64_t checkpoint_steps = 0, keep_checkpoints = 2;
   double checkpoint_minutes = 10;
   int64_t seed = 0;
+  int64_t profile = 0;  // steps; 0: train
   std::optional<int64_t> threads, workers;
   std::optional<int64_t> loader_memory;  // bytes
   DeviceChoice device = DeviceChoice::automatic;

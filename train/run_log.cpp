@@ -20,6 +20,7 @@
 #include "train/head.h"
 #include "train/html_report.h"
 #include "train/output.h"
+#include "train/roofline.h"
 
 namespace fs = std::filesystem;
 
@@ -239,6 +240,13 @@ void RunLog::checkpoint(int64_t step, const std::string& name) {
 
 void RunLog::warning(int64_t step, int64_t epoch, const std::string& text) {
   line(finished({{"kind", "warning"}, {"epoch", epoch}, {"step", step}, {"text", text}}, seconds()));
+}
+
+void RunLog::profile(const Roofline& roofline) {
+  ordered_json told = {{"kind", "profile"}};
+  told.update(to_json(roofline));
+  line(finished(told, seconds()));
+  ++steps_;  // so that the run stays
 }
 
 void RunLog::test(const ViewsEvaluation& evaluation, const Views& views, int64_t epoch, int64_t step,

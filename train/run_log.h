@@ -13,6 +13,8 @@
 
 namespace engine {
 
+struct Roofline;  // train/roofline.h
+
 inline constexpr const char* kMetricsFile = "metrics.jsonl";
 inline constexpr const char* kPictures = "pictures";  // a folder
 inline constexpr const char* kTrainingClipsFile = "pictures/training.json";
@@ -37,6 +39,7 @@ struct RunFacts {
 //               without `confusion` for more than 100 classes
 //   checkpoint  step and file
 //   warning     text
+//   profile     to_json() of train/roofline.h
 //   test        metrics_json() of the test clips, with the epoch of the model
 //   end         state: done, stopped or failed, and why
 // A number that is not finite is null, and the line has "nan": true. Every line has `t`, the seconds that the run has
@@ -68,6 +71,7 @@ class RunLog {
   void clips(const Batch& batch, const Dataset& dataset);
   void checkpoint(int64_t step, const std::string& file);
   void warning(int64_t step, int64_t epoch, const std::string& text);
+  void profile(const Roofline& roofline);
   void test(const ViewsEvaluation& evaluation, const Views& views, int64_t epoch, int64_t step,
             const std::vector<std::string>& names);
   // The last line, and the report.

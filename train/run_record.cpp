@@ -74,6 +74,7 @@ RunRecord read_run(const std::string& folder) {
     if (kind == "epoch") run.epochs.push_back(line);
     if (kind == "warning") run.warnings.push_back(line);
     if (kind == "eval" || kind == "test") run.judged = line;
+    if (kind == "profile") run.profile = line;
     if (kind == "end") run.end = line;
   }
   if (run.start.is_null())

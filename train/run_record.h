@@ -12,7 +12,7 @@ struct RunRecord {
   using Json = nlohmann::ordered_json;
 
   std::string folder, name;  // name: the folder's own
-  Json start, end;
+  Json start, end, profile;
   std::vector<Json> steps, epochs, warnings;
   Json judged;  // the test; before there is one, or where there is none, the validation of the best epoch so far
   Json environment, mistakes, training_clips;

@@ -96,6 +96,8 @@ int train(TrainOptions& options, const OptionTable& table) {
                 exit_code::kUsage);
   check_head(options);
   check_recipe(options);
+  if (options.profile > 0 && (options.recipe.overfit_batch || !options.resume.empty()))
+    throw Error("--profile makes a run of its own; leave out --resume and --overfit-batch", exit_code::kUsage);
   if (options.recipe.overfit_batch) options.dropout = options.recipe.drop_path = 0;
   const Device device = resolve(options.device);
   resolve(options.precision, device);

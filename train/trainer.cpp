@@ -10,6 +10,7 @@
 #include "engine/random.h"
 #include "train/divergence.h"
 #include "train/evaluate.h"
+#include "train/step_profile.h"
 
 namespace engine {
 namespace {
@@ -267,7 +268,7 @@ class Epoch {
   bool step() {
     const int64_t end = std::min(clips_.position() + trainer_.options().accumulate, clips_.size());
     bool any = false;
-    for (Batch batch; clips_.position() < end && clips_.next(batch); any = true) {
+    for (Batch batch; clips_.position() < end && next_clips(clips_, batch); any = true) {
       if (hooks_.before_batch) hooks_.before_batch(batch);
       trainer_.queue(batch, clips_.clips(clips_.position(), end));
       if (trainer_.pending() == trainer_.most_pending()) collect();

@@ -14,6 +14,7 @@
 #include "train/html_report.h"
 #include "train/mistakes.h"
 #include "train/output.h"
+#include "train/roofline.h"
 #include "train/short_videos.h"
 #include "train/signals.h"
 #include "train/weights.h"
@@ -160,6 +161,7 @@ int TrainingRun::work(const std::string& config) {
   say("{}", to_text(training_.memory()));
   say("memory  {}", to_text(plan_));
   if (!plan_.fits()) say("warning: that is more than there is; {}", advice(plan_, options_.recipe.accumulate));
+  if (options_.profile > 0) return profile();
   if (!splits_.val.samples.empty()) validation_.emplace(splits_.val, evaluation_options(classifier_));
   const FitOptions fit_options{.epochs = options_.epochs,
                                .max_steps = options_.max_steps,
@@ -197,6 +199,29 @@ int TrainingRun::work(const std::string& config) {
   if (!splits_.test.samples.empty()) return test(result.best_epoch);
   if (validation_) judge_validation();
   return exit_code::kOk;
+}
+
+// Steps of one batch each.
+int TrainingRun::profile() {
+  ProfileWindow window(resolve(options_.device), options_.profile);
+  for (int64_t epoch = 0; !window.done() && StopSignals::received() == 0; ++epoch) {
+    training_.start_epoch(epoch);
+    for (Batch batch; !window.done() && StopSignals::received() == 0 && next_clips(training_, batch);) {
+      trainer_.queue(batch);
+      if (trainer_.pending() == trainer_.most_pending()) trainer_.results();
+      window.step();
+    }
+  }
+  trainer_.results();
+  const Roofline found =
+      roofline(window.result(), measure_ceilings(trainer_.options().device, trainer_.options().compute));
+  print_out(options_.json ? to_json(found).dump() + "\n" : to_text(found));
+  log_->file(kTraceFile, chrome_trace(window.result()));
+  log_->profile(found);
+  say("trace: {}/{}, for ui.perfetto.dev", folder_.folder(), kTraceFile);
+  say("report: {}/{}", folder_.folder(), kReportFile);
+  const int signal = StopSignals::received();
+  return signal == 0 ? exit_code::kOk : stop_exit_code(signal);
 }
 
 bool TrainingRun::out_of_time() const {

@@ -35,6 +35,7 @@ class TrainingRun {
 
  private:
   int work(const std::string& config);
+  int profile();
   void start_log();
   void warn(const std::string& text);
   TrainerOptions trainer_options() const;

@@ -77,8 +77,9 @@ int run_here(const Options& options, const std::string& out) {
     shapes = concat(ENGINE_SOURCE_DIR,
                     suite.device == kCpu ? "/bench/compare/workloads_cpu.json" : "/bench/compare/workloads.json");
   suite.shapes = read_json(shapes);
-  suite.ceilings = measure_ceilings(suite);
+  suite.ceilings = measure_ceilings(suite.device, suite.dtype, suite.quick);
   add_ops(suite);
+  add_layers(suite);
   add_models(suite);
   add_files(suite);
   benchmark::AddCustomContext("copy_bytes_per_second", concat(suite.ceilings.bytes_per_second));

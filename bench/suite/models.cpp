@@ -25,8 +25,7 @@ Work one_clip(const std::string& name, const Suite& suite) {
   return {.call = call, .flop = watch.flop, .items = 1, .item = "clips"};
 }
 
-Work training_step(const std::string& name, const Suite& suite) {
-  const int64_t clips = suite.quick ? 2 : suite.device == kCpu ? 4 : 32;
+Work training_step(const std::string& name, int64_t clips, const Suite& suite) {
   const json workload = {{"name", name}, {"model", name}, {"batch", clips}, {"frames", kFrames}, {"size", kSize}};
   const Settings settings{.device = suite.device, .precision = suite.dtype == DType::bf16 ? "bf16" : "f32"};
   Work work;
@@ -43,7 +42,9 @@ Work training_step(const std::string& name, const Suite& suite) {
 void add_models(const Suite& suite) {
   for (const std::string& name : layers::model_names()) {
     add(suite, concat("model/", name, "/forward"), [name, &suite] { return one_clip(name, suite); });
-    add(suite, concat("model/", name, "/step"), [name, &suite] { return training_step(name, suite); });
+    for (const int64_t clips : {int64_t{1}, suite.quick ? int64_t{2} : suite.device == kCpu ? int64_t{4} : int64_t{32}})
+      add(suite, concat("model/", name, "/step/", clips),
+          [name, clips, &suite] { return training_step(name, clips, suite); });
   }
 }
 

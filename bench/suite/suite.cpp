@@ -2,12 +2,8 @@
 
 #include <benchmark/benchmark.h>
 
-#include <cmath>
 #include <optional>
 
-#include "engine/autograd.h"
-#include "engine/ops.h"
-#include "engine/random.h"
 #include "train/op_watch.h"
 
 namespace engine::bench {
@@ -60,35 +56,7 @@ void run(benchmark::State& state, const Suite& suite, const std::string& name, c
   }
 }
 
-// The best of some windows, of about 0.1 s in all.
-double seconds_of(const Suite& suite, const std::function<void()>& work) {
-  constexpr int kWindows = 8;
-  const int64_t repeats = suite.quick ? 1 : repeats_of(suite.device, work);
-  double best = window_of(suite.device, work, repeats);
-  for (int i = 1; i < (suite.quick ? 2 : kWindows); ++i) best = std::min(best, window_of(suite.device, work, repeats));
-  return best / 1e3 / static_cast<double>(repeats);
-}
-
 }  // namespace
-
-Ceilings measure_ceilings(const Suite& suite) {
-  const bool cuda = suite.device != kCpu;
-  const int64_t elements = int64_t{1} << (suite.quick ? 20
-                                          : cuda      ? 28
-                                                      : 25),
-                side = suite.quick ? 256
-                       : cuda      ? 8192
-                                   : 1024;
-  const NoGrad no_grad;
-  Random random(7, 1);
-  const Tensor from = Tensor::full({elements}, 0.5, suite.dtype, suite.device), to = Tensor::empty_like(from);
-  const double copy = seconds_of(suite, [&] { to.copy_from(from); });
-  const Tensor a = cast(normal({side, side}, 0, 1, random), suite.dtype).to(suite.device);
-  const Tensor b = cast(normal({side, side}, 0, 1, random), suite.dtype).to(suite.device);
-  const double product = seconds_of(suite, [&] { matmul(a, b); });
-  return {.bytes_per_second = 2 * static_cast<double>(from.bytes()) / copy,
-          .flop_per_second = 2 * std::pow(static_cast<double>(side), 3) / product};
-}
 
 void add(const Suite& suite, const std::string& name, std::function<Work()> make) {
   auto* added = benchmark::RegisterBenchmark(

@@ -6,14 +6,9 @@
 #include <string>
 
 #include "bench/compare/measure.h"
+#include "train/ceilings.h"
 
 namespace engine::bench {
-
-// What no program gets past, measured in this run: copying memory that no cache holds, reads and writes counted, and
-// products of square matrices.
-struct Ceilings {
-  double bytes_per_second = 0, flop_per_second = 0;
-};
 
 struct Suite {
   bool quick = false;  // everything once: shows that it runs, not how fast
@@ -33,15 +28,15 @@ struct Work {
   double written = 0;          // bytes of one of these that go to or come from files
 };
 
-Ceilings measure_ceilings(const Suite& suite);
-
 // Adds a benchmark. `make` is called once, before its first repetition, and what it made is let go before the next
 // benchmark's is.
 void add(const Suite& suite, const std::string& name, std::function<Work()> make);
 
 // case/<op>/<row>/<pass>: the rows of tests/op_cases.h, small and in cache; op/<name>/<pass>: the shapes' ops.
 void add_ops(const Suite& suite);
-// model/<name>/forward: one clip, in evaluation; model/<name>/step: a training step of several.
+// layer/<name>/<pass>: layers with their weights, in training.
+void add_layers(const Suite& suite);
+// model/<name>/forward: one clip, in evaluation; model/<name>/step/<clips>: a training step of one, and of several.
 void add_models(const Suite& suite);
 // loader, decode, checkpoint/save, checkpoint/load, start: from videos that are made for it.
 void add_files(const Suite& suite);

@@ -49,7 +49,8 @@ Tensor normalize_frames(const Tensor& x, const std::vector<double>& mean, const 
   ENGINE_CHECK(is_float(dtype), "normalize_frames: the result is a float tensor, not ", dtype);
   const ProfiledPass pass = forward_pass("normalize_frames", x);
   const NormalizeFrames p = scale_and_shift("normalize_frames", x.size(-1), mean, deviation);
-  return computed(x.shape(), dtype, x.device(), [&](auto& ctx, View y) { normalize_frames(ctx, p, x, y); });
+  return record("normalize_frames", {x},
+                computed(x.shape(), dtype, x.device(), [&](auto& ctx, View y) { normalize_frames(ctx, p, x, y); }), {});
 }
 
 Tensor warp_frames(const Tensor& pixels, std::span<const Picture> pictures, const Shape& size,
@@ -63,8 +64,10 @@ Tensor warp_frames(const Tensor& pixels, std::span<const Picture> pictures, cons
   const NormalizeFrames p = scale_and_shift("warp_frames", 3, mean, deviation);
   const Tensor described = Tensor::empty({static_cast<int64_t>(pictures.size_bytes())}, DType::u8, pixels.device());
   copy_bytes(pixels.device(), described.memory(), kCpu, pictures.data(), pictures.size_bytes());
-  return computed({std::ssize(pictures), size[0], size[1], size[2]}, dtype, pixels.device(),
-                  [&](auto& ctx, View y) { warp_frames(ctx, p, pixels, described, y); });
+  return record("warp_frames", {pixels, described},
+                computed({std::ssize(pictures), size[0], size[1], size[2]}, dtype, pixels.device(),
+                         [&](auto& ctx, View y) { warp_frames(ctx, p, pixels, described, y); }),
+                {});
 }
 
 void warp_frames(std::span<const uint8_t> pixels, std::span<const Picture> pictures, int64_t height, int64_t width,

@@ -86,6 +86,7 @@ Tensor cast(const Tensor& x, DType dtype) {
   if (x.dtype() == dtype) return x;
   const ProfiledPass pass = forward_pass("cast", x);
   const Tensor y = converted(x, dtype);
+  tell_operands("cast", {x}, {y});
   if (!is_float(dtype) || !is_float(x.dtype())) return y;
   return record("cast", {x}, y, [from = x.dtype()](const Grads& dy) { return Grads{converted(dy[0], from)}; });
 }

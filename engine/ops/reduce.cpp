@@ -42,8 +42,10 @@ Tensor argmax(const Tensor& x) {
   ENGINE_CHECK(is_float(x.dtype()) && x.rank() >= 1 && x.size(-1) > 0,
                "argmax: expected a float tensor (..., C) with C > 0, got ", x.shape(), " ", x.dtype());
   const ProfiledPass pass = forward_pass("argmax", x);
-  return computed(x.shape().slice(0, x.rank() - 1), DType::i64, x.device(),
-                  [&](auto& ctx, View y) { argmax(ctx, x, y); });
+  return record(
+      "argmax", {x},
+      computed(x.shape().slice(0, x.rank() - 1), DType::i64, x.device(), [&](auto& ctx, View y) { argmax(ctx, x, y); }),
+      {});
 }
 
 }  // namespace engine

@@ -13,7 +13,8 @@ class Nvtx : public Profiler {
   explicit Nvtx(nvtxDomainHandle_t domain) : domain_(domain) {}
 
   void begin(const OpPass& pass) override {
-    const std::string text = concat(pass.op, pass.backward ? " backward " : " ", pass.shape);
+    const std::string text =
+        concat(pass.layer, *pass.layer ? " " : "", pass.op, pass.backward ? " backward " : " ", pass.shape);
     nvtxEventAttributes_t range{};
     range.version = NVTX_VERSION;
     range.size = NVTX_EVENT_ATTRIB_STRUCT_SIZE;

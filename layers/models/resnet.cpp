@@ -89,6 +89,7 @@ ResNet::ResNet(const ModelOptions& options, Random& random, int depth) : depth_(
 }
 
 Tensor ResNet::map(const Tensor& images) {
+  const LayerScope here = scope();
   check_input(*this, images, 4, channels_, 1);
   Tensor x = (*bn1_)((*conv1_)(images));
   x = max_pool2d(x, {.kernel_h = 3, .kernel_w = 3, .pad_h = 1, .pad_w = 1});

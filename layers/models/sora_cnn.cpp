@@ -20,6 +20,7 @@ SoraCnn::SoraCnn(const ModelOptions& options, Random& random, const Widths& widt
 }
 
 Tensor SoraCnn::map(const Tensor& images) {
+  const LayerScope here = scope();
   ENGINE_CHECK(images.rank() == 4 && images.size(3) == channels_ && images.size(1) >= 8 && images.size(2) >= 8,
                "sora-cnn: expected frames (N,H,W,", channels_, ") of 8x8 pixels at least, got ", images.shape());
   Tensor x = images;

@@ -37,6 +37,7 @@ SoraEmbedding::SoraEmbedding(int64_t inputs, int64_t features, Random& random) {
 }
 
 Tensor SoraEmbedding::operator()(const Tensor& cells, const Tensor& changes) const {
+  const LayerScope here = scope();
   return add((*content_norm_)((*content_)(cells)), (*change_norm_)((*change_)(changes)));
 }
 

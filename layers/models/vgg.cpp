@@ -39,6 +39,7 @@ Vgg::Vgg(const ModelOptions& options, Random& random, int depth, int64_t hidden)
 }
 
 Tensor Vgg::map(const Tensor& images) {
+  const LayerScope here = scope();
   check_input(*this, images, 4, channels_, 32);
   Tensor x = images;
   for (size_t i = 0; i < features_.size(); ++i) {

@@ -24,9 +24,10 @@ constexpr const char* kExamples =
     "(A folder that is called config or doctor is given as ./config or ./doctor.)";
 
 // What most runs set; --help-all shows the rest.
-const std::vector<std::string> kUsual = {
-    "DATA",  "test",   "frames", "size",   "flip",   "model", "model-size", "head", "lr",      "init-from",
-    "batch", "epochs", "out",    "resume", "device", "seed",  "workers",    "json", "dry-run", "overfit-batch"};
+const std::vector<std::string> kUsual = {"DATA",       "test",          "frames", "size",      "flip",    "model",
+                                         "model-size", "head",          "lr",     "init-from", "batch",   "epochs",
+                                         "out",        "resume",        "device", "seed",      "workers", "json",
+                                         "dry-run",    "overfit-batch", "profile"};
 
 struct ConfigCommand {
   bool defaults = false, resolved = false;
