@@ -12,7 +12,7 @@ case "${1:-}" in
   '') ;;
   *) echo "usage: demo.sh [--quick]" >&2; exit 64 ;;
 esac
-export OMP_WAIT_POLICY=PASSIVE
+export OMP_WAIT_POLICY=PASSIVE GOMP_SPINCOUNT=1000
 bin=build/release/bin
 
 step() { printf '\n$ %s\n' "$*"; "$@"; }

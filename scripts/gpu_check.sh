@@ -37,7 +37,7 @@ else
   bin=$root/build/release/bin compare=$root/bench/compare
   [ -x "$bin/engine_tests" ] || { echo "gpu_check: error: no $bin/engine_tests; build first: ./scripts/test.sh" >&2; exit 69; }
 fi
-export ENGINE_SOURCE_DIR=$root OMP_WAIT_POLICY=PASSIVE
+export ENGINE_SOURCE_DIR=$root OMP_WAIT_POLICY=PASSIVE GOMP_SPINCOUNT=1000
 # NVIDIA's libraries where only a Python environment has them.
 wheels=$(python3 -c 'import glob, nvidia; print(":".join(f for p in nvidia.__path__ for f in glob.glob(p + "/*/lib")))' 2>/dev/null || true)
 export LD_LIBRARY_PATH=$root/lib:${LD_LIBRARY_PATH:-}${LD_LIBRARY_PATH:+:}$wheels

@@ -21,7 +21,7 @@ if [ -z "$python" ]; then
 fi
 "$python" -c 'import numpy, safetensors, tensorboard' || skip "$python lacks numpy, safetensors or tensorboard"
 
-export OMP_WAIT_POLICY=PASSIVE CUDA_VISIBLE_DEVICES=
+export OMP_WAIT_POLICY=PASSIVE GOMP_SPINCOUNT=1000 CUDA_VISIBLE_DEVICES=
 files=$(mktemp -d)
 trap 'rm -rf "$files"' EXIT
 "$build/bin/engine_data" make "$files/set" --train 3 --test 1 --size 32 --frames 4
