@@ -190,6 +190,7 @@ TEST_CASE("engine_train: --profile tells where the time of steps goes, and shows
   CHECK(has(report, "<h2>Where the time goes</h2>"));
   CHECK(has(report, "<td>adam_update</td>"));
   CHECK(!fs::exists(out + "/best.safetensors"));
+  CHECK(fs::exists(out + "/config.toml"));
 
   const Outcome json = run(folder, "engine_train", training({"--profile", "2", "--json", "--out", folder / "json"}));
   REQUIRE(json.code == exit_code::kOk);

@@ -11,6 +11,7 @@
 #include "engine/tensor.h"
 #include "io/atomic_file.h"
 #include "train/checkpoints.h"
+#include "train/html_report.h"
 
 namespace fs = std::filesystem;
 
@@ -47,7 +48,7 @@ RunFolder::RunFolder(const std::string& path, Earlier earlier) : folder_(path) {
 RunFolder::~RunFolder() {
   std::error_code ignored;
   if (!holds_a_run()) {
-    fs::remove(path("config.toml"), ignored);
+    if (!fs::exists(path(kReportFile), ignored)) fs::remove(path("config.toml"), ignored);
     fs::remove(folder_, ignored);  // stays when it holds anything else
   }
   close(descriptor_);

@@ -16,7 +16,7 @@ class RunFolder {
   // unfinished. Throws Error: kUsage when it holds a model or a checkpoint that it must not; kRunInUse when another
   // process writes to it; kStorage when it cannot be made or written to.
   RunFolder(const std::string& path, Earlier earlier);
-  // A folder that got no model and no checkpoint is taken away again.
+  // A folder that got no model, no checkpoint and no report is taken away again.
   ~RunFolder();
   RunFolder(const RunFolder&) = delete;
   RunFolder& operator=(const RunFolder&) = delete;
