@@ -2,7 +2,7 @@
 """Both sides in turn: ours, PyTorch's, ours, PyTorch's, ... on the workloads of workloads_cpu.json, in one run.
 
     python bench/compare/compare.py                          # all of it, into bench/results/<date>-cpu.json and .md
-    python bench/compare/compare.py --only '^step/sora' --out /tmp/results
+    python bench/compare/compare.py --only '^step/sora'      # these again; of this day, other rows stay
 
 A step is forward, cross entropy, backward, clipping and Adam. Its PyTorch twin starts from the same weights and sees
 the same clips. Where the losses (dropout 0, whose draws are each side's own) differ by more than 1e-4 of them in the
@@ -153,11 +153,17 @@ def passes_of(w, variant, weights, batches, args, cache_bytes):
     return passes
 
 
+PAUSE = 0.05  # seconds before every window, in which the other side's threads stop spinning
+
+
 def measure(engine, work_pass, peer, args):
     pairs, spent = [], 0.0
     while len(pairs) < args.rounds and (len(pairs) < 5 or spent < args.seconds):
         start = time.perf_counter()
-        pairs.append((*engine.window(work_pass), *peer.window()))
+        time.sleep(PAUSE)
+        ours = engine.window(work_pass)
+        time.sleep(PAUSE)
+        pairs.append((*ours, *peer.window()))
         spent += time.perf_counter() - start
     ours, ours_cpu, theirs, theirs_cpu = zip(*pairs)
     return {"ours_ms": statistics.median(ours), "peer_ms": statistics.median(theirs),
@@ -231,8 +237,9 @@ def table(rows, workloads):
 
 
 def text_of(result, content):
+    commits = " and ".join(dict.fromkeys(row.get("commit", result["commit"]) for row in result["rows"]))
     parts = [f"{result['date']}, {result['machine']}, {result['threads']} threads, PyTorch {result['torch']}, commit "
-             f"{result['commit']}; load average {result['load_average'][0][0]:.1f} before, "
+             f"{commits}; load average {result['load_average'][0][0]:.1f} before, "
              f"{max(load[0] for load in result['load_average']):.1f} at most\n"]
     kinds = {kind: [row for row in result["rows"] if row["name"].startswith(kind)] for kind in ("start/", "memory/")}
     others = [row for row in result["rows"] if not row["name"].startswith(tuple(kinds))]
@@ -262,6 +269,26 @@ def machine(args):
             "load_average": [os.getloadavg()]}
 
 
+def kept(path, result, work, args):
+    """Rows and notes of an earlier run of this day, on this machine, of work that is not measured now."""
+    if not path.exists():
+        return [], []
+    earlier = json.loads(path.read_text())
+    if any(earlier[key] != result[key] for key in ("machine", "threads", "torch", "OMP_WAIT_POLICY")):
+        return [], []
+    again = [w["name"] for w, _ in work if re.search(args.only, w["name"])]
+    result["load_average"][:0] = earlier["load_average"]
+    return [[{"commit": earlier["commit"], **each} for each in earlier[part]
+             if not any(each["name"] == name or each["name"].startswith(name + ", forward") for name in again)]
+            for part in ("rows", "notes")]
+
+
+def in_order(rows, work):
+    names = [w["name"] for w, _ in work]
+    return sorted(rows, key=lambda row: next(i for i, name in enumerate(names)
+                                             if row["name"] == name or row["name"].startswith(name + ", forward")))
+
+
 def main():
     args = parse()
     torch.set_num_threads(args.threads)
@@ -273,7 +300,9 @@ def main():
         work += [(w, compare_start) for w in content.get("start", [])]
         work += [(w, compare_memory) for w in content.get("memory", [])]
     rows, notes = [], []
-    result = {**machine(args), "rows": rows, "notes": notes}
+    result = machine(args)
+    base = args.out / f"{result['date']}-{args.device}"
+    earlier_rows, earlier_notes = kept(base.with_suffix(".json"), result, work, args)
     for w, measured in work:
         if not re.search(args.only, w["name"]):
             continue
@@ -283,8 +312,9 @@ def main():
             notes.append({"name": w["name"], "error": f"{type(error).__name__}: {error}".splitlines()[0]})
             print(f"{w['name']}: {notes[-1]['error']}", file=sys.stderr)
         result["load_average"].append(os.getloadavg())
+        result["rows"] = in_order(earlier_rows + [{"commit": result["commit"], **row} for row in rows], work)
+        result["notes"] = earlier_notes + notes
         args.out.mkdir(parents=True, exist_ok=True)
-        base = args.out / f"{result['date']}-{args.device}"
         base.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n")
         base.with_suffix(".md").write_text(text_of(result, content))
     print(text_of(result, content))
