@@ -115,7 +115,7 @@ class Peer:
         return 1e3 * (time.perf_counter() - start), 1e3 * (time.process_time() - cpu_start)
 
     def window(self):
-        self.work()  # as engine_compare does: the other side's turn has emptied the caches
+        self.milliseconds()  # as engine_compare does: the other side's turn has emptied the caches
         return [ms / self.repeats / self.calls for ms in self.milliseconds()]
 
 
@@ -153,17 +153,11 @@ def passes_of(w, variant, weights, batches, args, cache_bytes):
     return passes
 
 
-PAUSE = 0.05  # seconds before every window, in which the other side's threads stop spinning
-
-
 def measure(engine, work_pass, peer, args):
     pairs, spent = [], 0.0
     while len(pairs) < args.rounds and (len(pairs) < 5 or spent < args.seconds):
         start = time.perf_counter()
-        time.sleep(PAUSE)
-        ours = engine.window(work_pass)
-        time.sleep(PAUSE)
-        pairs.append((*ours, *peer.window()))
+        pairs.append((*engine.window(work_pass), *peer.window()))
         spent += time.perf_counter() - start
     ours, ours_cpu, theirs, theirs_cpu = zip(*pairs)
     return {"ours_ms": statistics.median(ours), "peer_ms": statistics.median(theirs),
