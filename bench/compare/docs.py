@@ -50,6 +50,12 @@ def steps(result):
     return made
 
 
+def commit_of(result, kind):
+    """Of the rows whose names begin like this: some may have been measured again later in the day."""
+    return " and ".join(dict.fromkeys(row.get("commit", result["commit"]) for row in result["rows"]
+                                      if row["name"].startswith(kind)))
+
+
 def batches():
     workloads = json.loads((HERE / "workloads_cpu.json").read_text())
     return {step["name"].removeprefix("step/"): step["batch"] for step in workloads["steps"]}
@@ -152,7 +158,7 @@ def document(results, loaders):
     programs, codec = (" engine_train engine_data", " torchcodec,") if processes else ("", "")
     lines = ["# Benchmarks", "",
              f"Training steps on {result['threads']} threads of {result['machine']}, beside PyTorch {result['torch']} in the "
-             f"same run, a window of ours before each of its ({result['date']}, commit {result['commit']}). A step is forward, "
+             f"same run, a window of ours before each of its ({result['date']}, commit {commit_of(result, 'step/')}). A step is forward, "
              "loss, backward, clipping and Adam; clips are 12 frames of 64x64.", "",
              "| network | clips of a step | ours ms | clips/s | to eager PyTorch | to its fastest variant |",
              "|---|---:|---:|---:|---:|---|"]
