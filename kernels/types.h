@@ -108,6 +108,12 @@ decltype(auto) dispatch_float(DType dtype, F&& f) {
   throw Error(concat("this kernel computes in f32 or f64, not in ", dtype));
 }
 
+// Calls f.operator()<true>() or <false>().
+template <class F>
+decltype(auto) dispatch_bool(bool value, F&& f) {
+  return value ? f.template operator()<true>() : f.template operator()<false>();
+}
+
 enum class DeviceType : uint8_t { cpu, cuda };
 
 struct Device {

@@ -6,7 +6,7 @@
 #include "layers/models/registry.h"
 #include "layers/models/sora_cnn.h"
 #include "layers/norm.h"
-#include "layers/pool2d.h"
+#include "layers/pool.h"
 #include "layers/sequential.h"
 #include "tests/directional.h"
 

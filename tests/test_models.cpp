@@ -11,7 +11,7 @@
 #include "layers/models/parts.h"
 #include "layers/models/registry.h"
 #include "layers/models/vgg.h"
-#include "layers/pool3d.h"
+#include "layers/pool.h"
 #include "train/optimizer.h"
 
 namespace engine::layers {

@@ -47,7 +47,7 @@ inline int64_t repeats_of(Device device, const std::function<void()>& work) {
 
 // At least 20 windows of at least 20 ms each, after as long a warm-up; about `seconds` in all where that allows more.
 // `calls_per_work`: how many calls one `work` makes.
-inline Timing time_calls(Device device, const std::function<void()>& work, double calls_per_work, double seconds) {
+inline Timing time_calls(Device device, const std::function<void()>& work, int64_t calls_per_work, double seconds) {
   constexpr size_t kWindows = 20;
   const int64_t repeats = repeats_of(device, work);
   std::vector<double> times;
@@ -58,7 +58,7 @@ inline Timing time_calls(Device device, const std::function<void()>& work, doubl
   std::ranges::sort(times);
   const auto at = [&](double share) {
     const double index = share * static_cast<double>(times.size() - 1);
-    return times[static_cast<size_t>(index + 0.5)] / static_cast<double>(repeats) / calls_per_work;
+    return times[static_cast<size_t>(index + 0.5)] / static_cast<double>(repeats * calls_per_work);
   };
   return {at(0.5), at(0.1), at(0.9), static_cast<int64_t>(times.size())};
 }

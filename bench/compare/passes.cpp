@@ -21,8 +21,8 @@ void visit_op(const json& w, const Settings& settings, const Visit& visit) {
     for (const Tensor& input : sets->back()) bytes += static_cast<double>(input.bytes());
   } while (bytes < settings.cache_bytes && sets->size() < 64);
   const auto pass = [&](const char* name, const std::function<void(int64_t)>& call, double moved, double flop) {
-    visit({name, work_on_sets(settings.device, settings.record, std::ssize(*sets), call),
-           static_cast<double>(sets->size()), moved, flop});
+    visit({name, work_on_sets(settings.device, settings.record, std::ssize(*sets), call), std::ssize(*sets), moved,
+           flop});
   };
   const auto set = [sets](int64_t i) -> const Tensors& { return (*sets)[static_cast<size_t>(i)]; };
   const auto forward = [=](int64_t i) {

@@ -10,7 +10,8 @@ namespace engine::bench {
 struct Pass {
   std::string name;
   std::function<void()> work;
-  double calls = 1, bytes = 0, flop = 0;  // bytes and flop: of one call
+  int64_t calls = 1;
+  double bytes = 0, flop = 0;  // of one call
 };
 using Visit = std::function<void(const Pass&)>;
 

@@ -34,11 +34,11 @@ void run(benchmark::State& state, const Suite& suite, const std::string& name, c
   try {
     const Prepared& prepared = prepare(suite, name, make);
     const Work& work = prepared.work;
-    for (auto _ : state) {
+    while (state.KeepRunningBatch(work.calls)) {
       work.call();
       wait_for(suite.device);
     }
-    const auto rate = [&](double amount) { return Counter(amount * work.calls, Counter::kIsIterationInvariantRate); };
+    const auto rate = [&](double amount) { return Counter(amount, Counter::kIsIterationInvariantRate); };
     if (work.flop > 0) {
       state.counters["flop/s"] = rate(work.flop);
       state.counters["of_products"] = rate(work.flop / suite.ceilings.flop_per_second);
@@ -49,7 +49,7 @@ void run(benchmark::State& state, const Suite& suite, const std::string& name, c
     }
     if (work.items > 0) state.counters[std::string(work.item) + "/s"] = rate(work.items);
     if (work.written > 0) state.counters["file_bytes/s"] = rate(work.written);
-    if (prepared.passes > 0) state.counters["op_passes"] = prepared.passes / work.calls;
+    if (prepared.passes > 0) state.counters["op_passes"] = prepared.passes / static_cast<double>(work.calls);
     if (prepared.peak > 0) state.counters["peak_bytes"] = prepared.peak;
   } catch (const std::exception& error) {  // the others still count
     state.SkipWithError(error.what());

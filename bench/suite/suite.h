@@ -21,7 +21,7 @@ struct Suite {
 // What a benchmark repeats.
 struct Work {
   std::function<void()> call;
-  double calls = 1;            // that `call` makes
+  int64_t calls = 1;           // that `call` makes
   double flop = 0, bytes = 0;  // of one of these, at least: every operand read once, every result written once
   double items = 0;            // of one of these: clips, frames
   const char* item = "";       // what items are: "clips", "frames"

@@ -1,72 +1,100 @@
+#include <cstring>
+#include <limits>
+
 #include "kernels/cpu/parallel.h"
 #include "kernels/pool_windows.h"
 
 namespace engine {
 namespace {
 
-constexpr int64_t kBlock = 64;  // channels that are worked on at once
-
-// A position in a window, as wide as the elements, so that one vector mask serves both.
+// Some channels of one place as a vector register, and as many positions in windows, so that one mask serves both.
 template <class T>
-using Position = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;
+struct Pack {
+  static constexpr int64_t kChannels = 64 / sizeof(T);
+  using Values [[gnu::vector_size(64)]] = T;
+  using Positions [[gnu::vector_size(64)]] = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;
+  using Bytes [[gnu::vector_size(kChannels)]] = uint8_t;
+  using Pairs [[gnu::vector_size(2 * kChannels)]] = uint16_t;
+};
 
-// Calls f(place) for every place of x or y, whose items have `frames` frames, whole rows in parallel.
-template <class F>
-void for_each_place(const Shape& shape, int frames, const F& f) {
-  const auto rows = static_cast<int>(shape[-3]), columns = static_cast<int>(shape[-2]);
-  parallel_rows(shape.elements(0, shape.rank() - 2), columns * shape[-1], [&](int64_t line) {
-    const int64_t frame = line / rows;
-    PoolPlace at{frame / frames, static_cast<int>(frame % frames), static_cast<int>(line % rows), 0};
-    for (; at.w < columns; ++at.w) f(at);
+// The first `count` elements of a vector; those that are not loaded are 0.
+template <class T, class V = typename Pack<T>::Values>
+V load(const T* from, int64_t count) {
+  V values{};
+  std::memcpy(&values, from, static_cast<size_t>(count) * sizeof(T));
+  return values;
+}
+template <class V, class T>
+void store(const V& values, T* to, int64_t count) {
+  std::memcpy(to, &values, static_cast<size_t>(count) * sizeof(T));
+}
+
+// A place, or the first of a row, and the offset of its first channel that is looked at. position: of the element in
+// the window that is there; of an element that is not in there, where it would be.
+struct Spot {
+  PoolPlace at;
+  int64_t offset;
+  int position;
+};
+
+// Calls f(own, count, for_each_met) for packs of `count` channels of a row of y, which meets elements of rows of x, or
+// of a row of x, which meets windows. for_each_met(g) calls g(met) for the same channels of all that a place meets;
+// own.position is that of the first. Not inlined, so that the loops have the registers to themselves.
+template <class T, bool kOfY, class F>
+[[gnu::noinline]] void for_packs_of_row(int64_t channels, int stride, const Spot& row,
+                                        const std::vector<Spot>& met_rows, const std::vector<PoolRange>& met_columns,
+                                        const F f) {
+  constexpr int64_t kWhole = Pack<T>::kChannels;
+  const int own_step = kOfY ? -stride : 1, met_step = kOfY ? 1 : -stride;  // of positions
+  for (int w = 0; w < std::ssize(met_columns); ++w) {
+    const PoolRange columns = met_columns[static_cast<size_t>(w)];
+    const auto pack = [&](int64_t c, auto count) {
+      const auto meet = [&](const Spot& r, int k) {
+        return Spot{
+            {r.at.item, r.at.t, r.at.h, k}, r.offset + k * channels + c, r.position + w * own_step + k * met_step};
+      };
+      const int first = met_rows.empty() ? 0 : meet(met_rows[0], columns.begin).position;
+      const Spot own{{row.at.item, row.at.t, row.at.h, w}, row.offset + w * channels + c, first};
+      f(own, count, [&](const auto& g) {
+        for (const Spot& met_row : met_rows)
+          for (int k = columns.begin; k < columns.end; ++k) g(meet(met_row, k));
+      });
+    };
+    for (int64_t c = 0; c < channels; c += kWhole)
+      c + kWhole <= channels ? pack(c, std::integral_constant<int64_t, kWhole>()) : pack(c, channels - c);
+  }
+}
+
+// The same for all rows of y or x, which has this shape, in parallel.
+template <class T, bool kOfY, class F>
+void for_each_pack(const PoolWindows& z, const Shape& shape, const F& f) {
+  const int frames = kOfY ? z.t.windows : z.t.size, height = kOfY ? z.h.windows : z.h.size;
+  std::vector<PoolRange> columns;
+  for (int w = 0; w < shape[-2]; ++w) columns.push_back(kOfY ? z.w.elements(w) : z.w.windows_of(w));
+  parallel_rows(shape.elements(0, shape.rank() - 2), shape[-2] * shape[-1], [&](int64_t row) {
+    const PoolPlace at{row / height / frames, static_cast<int>(row / height % frames), static_cast<int>(row % height),
+                       0};
+    const PoolBox box = kOfY ? z.elements(at) : z.windows_of(at);
+    std::vector<Spot> rows;
+    for (int t = box.t.begin; t < box.t.end; ++t)
+      for (int h = box.h.begin; h < box.h.end; ++h) {
+        const PoolPlace met{at.item, t, h, 0};
+        rows.push_back(kOfY ? Spot{met, z.x_offset(met), z.position(met, at)}
+                            : Spot{met, z.y_offset(met), z.position(at, met)});
+      }
+    for_packs_of_row<T, kOfY>(z.c, z.w.stride, {at, kOfY ? z.y_offset(at) : z.x_offset(at), 0}, rows, columns, f);
   });
 }
 
-template <class F>
-void for_each_in(const PoolBox& box, int64_t item, const F& f) {
-  for (int t = box.t.begin; t < box.t.end; ++t)
-    for (int h = box.h.begin; h < box.h.end; ++h)
-      for (int w = box.w.begin; w < box.w.end; ++w) f(PoolPlace{item, t, h, w});
-}
-
-// The largest elements of channels [begin, begin + count) of one window, and where they are unless argmax is null.
-template <bool kWhere, class T>
-void max_of_window(const PoolWindows& z, const PoolPlace& window, int64_t begin, int64_t count, const T* x, T* y,
-                   uint8_t* argmax) {
-  T best[kBlock];
-  Position<T> where[kBlock];
-  bool first = true;
-  for_each_in(z.elements(window), window.item, [&](const PoolPlace& element) {
-    const T* in = x + z.x_offset(element) + begin;
-    const auto here = static_cast<Position<T>>(z.position(element, window));
-    if (first) {
-      std::copy(in, in + count, best);
-      std::fill(where, where + count, here);
-      first = false;
-      return;
-    }
-#pragma omp simd
-    for (int64_t c = 0; c < count; ++c) {
-      const bool larger = !(in[c] <= best[c]) && best[c] == best[c];  // NaN is larger than any number
-      best[c] = larger ? in[c] : best[c];
-      if constexpr (kWhere) where[c] = larger ? here : where[c];
-    }
-  });
-  const int64_t out = z.y_offset(window) + begin;
-  std::copy(best, best + count, y + out);
-  if constexpr (kWhere)
-#pragma omp simd simdlen(16)  // of as many bytes as fit into a vector, few channels would be done one by one
-    for (int64_t c = 0; c < count; ++c) argmax[out + c] = static_cast<uint8_t>(where[c]);
-}
-
-// Sets dx to 0, then calls add(sum, element, window) for every element and every window that it is in; `sum` points at
-// the element's channels in dx.
+// Every element of dx is the sum of term(window, count) over the windows that it is in.
 template <class T, class F>
-void sum_over_windows(const PoolWindows& z, const View& dx, const F& add) {
-  for_each_place(dx.shape, z.t.size, [&, out = dx.as<T>()](const PoolPlace& element) {
-    T* sum = out + z.x_offset(element);
-    std::fill(sum, sum + z.c, T(0));
-    for_each_in(z.windows_of(element), element.item, [&](const PoolPlace& window) { add(sum, element, window); });
-  });
+void sum_over_windows(const PoolWindows& z, const View& dx, const F& term) {
+  for_each_pack<T, false>(z, dx.shape,
+                          [=, out = dx.as<T>()](const Spot& element, auto count, const auto& for_each_met) {
+                            typename Pack<T>::Values sum{};
+                            for_each_met([&](const Spot& window) { sum += term(window, count); });
+                            store(sum, out + element.offset, count);
+                          });
 }
 
 }  // namespace
@@ -74,11 +102,25 @@ void sum_over_windows(const PoolWindows& z, const View& dx, const F& add) {
 void max_pool_forward(CpuContext& ctx, const Pool3d& p, ConstView x, View y, View argmax) {
   const InF32 in_f32(ctx, x, y, argmax);
   const PoolWindows z(p, x.shape, y.shape);
+  const auto compute = [&]<class T, bool kWhere>(const T* in, T* out, uint8_t* at) {
+    using P = Pack<T>;
+    for_each_pack<T, true>(z, y.shape, [=](const Spot& window, auto count, const auto& for_each_met) {
+      auto best = typename P::Values{} - std::numeric_limits<T>::infinity();
+      auto where = typename P::Positions{} + window.position;
+      for_each_met([&](const Spot& element) {
+        __builtin_prefetch(in + element.offset + 256);  // some windows ahead: the processor looks ahead less far
+        const auto value = load(in + element.offset, count);
+        const auto stays = (value <= best) | (best != best);  // NaN is larger than any number
+        best = stays ? best : value;
+        if constexpr (kWhere) where = stays ? where : typename P::Positions{} + element.position;
+      });
+      store(best, out + window.offset, count);
+      if constexpr (kWhere) store(__builtin_convertvector(where, typename P::Bytes), at + window.offset, count);
+    });
+  };
   dispatch_float(x.dtype, [&]<class T>() {
-    const auto of_window = argmax.defined() ? max_of_window<true, T> : max_of_window<false, T>;
-    auto* const where = argmax.defined() ? argmax.as<uint8_t>() : nullptr;
-    for_each_place(y.shape, z.t.windows, [&, in = x.as<T>(), out = y.as<T>()](const PoolPlace& window) {
-      for (int64_t c = 0; c < z.c; c += kBlock) of_window(z, window, c, std::min(kBlock, z.c - c), in, out, where);
+    dispatch_bool(argmax.defined(), [&]<bool kWhere>() {
+      compute.template operator()<T, kWhere>(x.as<T>(), y.as<T>(), kWhere ? argmax.as<uint8_t>() : nullptr);
     });
   });
 }
@@ -87,15 +129,13 @@ void max_pool_backward(CpuContext& ctx, const Pool3d& p, ConstView dy, ConstView
   const InF32 in_f32(ctx, dy, argmax, dx);
   const PoolWindows z(p, dx.shape, dy.shape);
   dispatch_float(dy.dtype, [&]<class T>() {
-    sum_over_windows<T>(z, dx, [&](T* sum, const PoolPlace& element, const PoolPlace& window) {
-      const auto here = static_cast<Position<T>>(z.position(element, window));
-      const T* from = dy.as<T>() + z.y_offset(window);
-      const uint8_t* at = argmax.as<uint8_t>() + z.y_offset(window);
-#pragma omp simd simdlen(16)  // likewise
-      for (int64_t c = 0; c < z.c; ++c) {
-        const T value = from[c];
-        sum[c] += static_cast<Position<T>>(at[c]) == here ? value : T(0);
-      }
+    using P = Pack<T>;
+    sum_over_windows<T>(z, dx, [from = dy.as<T>(), at = argmax.as<uint8_t>()](const Spot& window, auto count) {
+      // By way of 16 bits: bytes that are widened at once to 32, GCC 12 takes one by one.
+      const auto bytes = load<uint8_t, typename P::Bytes>(at + window.offset, count);
+      const auto pairs = __builtin_convertvector(bytes, typename P::Pairs);
+      const auto chosen = __builtin_convertvector(pairs, typename P::Positions) == window.position;
+      return chosen ? load(from + window.offset, count) : typename P::Values{};
     });
   });
 }
@@ -104,18 +144,12 @@ void average_pool_forward(CpuContext& ctx, const Pool3d& p, ConstView x, View y)
   const InF32 in_f32(ctx, x, y);
   const PoolWindows z(p, x.shape, y.shape);
   dispatch_float(x.dtype, [&]<class T>() {
-    for_each_place(y.shape, z.t.windows, [&, in = x.as<T>(), out = y.as<T>()](const PoolPlace& window) {
-      T* sum = out + z.y_offset(window);
-      std::fill(sum, sum + z.c, T(0));
-      for_each_in(z.elements(window), window.item, [&](const PoolPlace& element) {
-        const T* from = in + z.x_offset(element);
-#pragma omp simd
-        for (int64_t c = 0; c < z.c; ++c) sum[c] += from[c];
-      });
-      const T divisor = static_cast<T>(z.divisor(window));
-#pragma omp simd
-      for (int64_t c = 0; c < z.c; ++c) sum[c] /= divisor;
-    });
+    for_each_pack<T, true>(
+        z, y.shape, [z, in = x.as<T>(), out = y.as<T>()](const Spot& window, auto count, const auto& for_each_met) {
+          typename Pack<T>::Values sum{};
+          for_each_met([&](const Spot& element) { sum += load(in + element.offset, count); });
+          store(sum / static_cast<T>(z.divisor(window.at)), out + window.offset, count);
+        });
   });
 }
 
@@ -123,10 +157,8 @@ void average_pool_backward(CpuContext& ctx, const Pool3d& p, ConstView dy, View 
   const InF32 in_f32(ctx, dy, dx);
   const PoolWindows z(p, dx.shape, dy.shape);
   dispatch_float(dy.dtype, [&]<class T>() {
-    sum_over_windows<T>(z, dx, [&](T* sum, const PoolPlace&, const PoolPlace& window) {
-      const T *from = dy.as<T>() + z.y_offset(window), divisor = static_cast<T>(z.divisor(window));
-#pragma omp simd
-      for (int64_t c = 0; c < z.c; ++c) sum[c] += from[c] / divisor;
+    sum_over_windows<T>(z, dx, [z, from = dy.as<T>()](const Spot& window, auto count) {
+      return load(from + window.offset, count) / static_cast<T>(z.divisor(window.at));
     });
   });
 }

@@ -22,11 +22,9 @@ void sum_columns(CpuContext& ctx, int64_t rows, int64_t columns, const T* x, T* 
 template <class T>
 void sum_axis(CpuContext& ctx, const ReduceExtents& e, const T* x, T* y, T scale) {
   if (e.inner == 1) {
-    parallel_rows(e.outer, e.count, [&](int64_t o) {
-      const T* row = x + o * e.count;
-      y[o] = scale * pairwise_sum<T>(0, e.count, [row](int64_t i) { return row[i]; });
+    return parallel_rows(e.outer, e.count, [&](int64_t o) {
+      y[o] = scale * pairwise_sum<T>(0, e.count, [row = x + o * e.count](int64_t i) { return row[i]; });
     });
-    return;
   }
   for (int64_t o = 0; o < e.outer; ++o)
     sum_columns(ctx, e.count, e.inner, x + o * e.count * e.inner, y + o * e.inner, scale);
@@ -46,12 +44,10 @@ void reduce_forward(CpuContext& ctx, const Reduce& p, ConstView x, View y) {
   const InF32 in_f32(ctx, x, y);
   const ReduceExtents e(p, x.shape);
   dispatch_float(x.dtype, [&]<class T>() {
-    const T* in = x.as<T>();
-    T* out = y.as<T>();
     if (p.op == Reduce::max)
-      for_each_max(e, in, [&](int64_t k, int64_t at) { out[k] = in[at]; });
+      for_each_max(e, x.as<T>(), [in = x.as<T>(), out = y.as<T>()](int64_t k, int64_t at) { out[k] = in[at]; });
     else
-      sum_axis(ctx, e, in, out, p.op == Reduce::mean ? T(1) / static_cast<T>(e.count) : T(1));
+      sum_axis(ctx, e, x.as<T>(), y.as<T>(), p.op == Reduce::mean ? T(1) / static_cast<T>(e.count) : T(1));
   });
 }
 
@@ -63,8 +59,7 @@ void reduce_backward(CpuContext& ctx, const Reduce& p, ConstView x, ConstView dy
     T* out = dx.as<T>();
     if (p.op == Reduce::max) {
       std::fill(out, out + dx.elements(), T(0));
-      for_each_max(e, x.as<T>(), [&](int64_t k, int64_t at) { out[at] = upstream[k]; });
-      return;
+      return for_each_max(e, x.as<T>(), [&](int64_t k, int64_t at) { out[at] = upstream[k]; });
     }
     const T scale = p.op == Reduce::mean ? T(1) / static_cast<T>(e.count) : T(1);
     parallel_rows(e.outer * e.count, e.inner, [&](int64_t row) {
@@ -79,9 +74,8 @@ void argmax(CpuContext& ctx, ConstView x, View y) {
   const InF32 in_f32(ctx, x, y);
   const int64_t columns = x.shape[-1];
   dispatch_float(x.dtype, [&]<class T>() {
-    int64_t* out = y.as<int64_t>();
     const ReduceExtents e(Reduce{Reduce::max, x.shape.rank() - 1, x.shape.rank()}, x.shape);
-    for_each_max(e, x.as<T>(), [&](int64_t k, int64_t at) { out[k] = at % columns; });
+    for_each_max(e, x.as<T>(), [=, out = y.as<int64_t>()](int64_t k, int64_t at) { out[k] = at % columns; });
   });
 }
 

@@ -156,12 +156,6 @@ __device__ inline void store_pack(T* p, const Pack<T, kCount>& pack) {
   }
 }
 
-// Calls f.operator()<true>() or <false>().
-template <class F>
-decltype(auto) dispatch_bool(bool value, F&& f) {
-  return value ? f.template operator()<true>() : f.template operator()<false>();
-}
-
 // ---- reductions; every thread gets the result, and the order is fixed ----
 
 inline constexpr int kWarp = 32;

@@ -97,7 +97,6 @@ template <class R, class Targets>
 __global__ void __launch_bounds__(R::kMostThreads, 1)
     cross_entropy_kernel(R rows, Targets targets, const typename R::T* logits, const double* weights, double* parts,
                          float* loss, float* gradient) {
-  constexpr float kLowest = -std::numeric_limits<float>::infinity();
   const double divisor = weights ? *weights : sum_weights(targets, rows.rows), scale = divisor == 0 ? 0 : 1 / divisor;
   const double factor = targets.factor();
   double loss_sum = 0;
@@ -106,14 +105,7 @@ __global__ void __launch_bounds__(R::kMostThreads, 1)
     const int64_t row = first + rows.row_in_block(), at = row * rows.columns;
     const bool is_row = row < rows.rows;
     float v[R::kSlots][R::kCount] = {};
-    float max[1] = {kLowest};
-    if (is_row)
-      rows.each_pack([&](int slot, int column) {
-        rows.load(logits + at, column, v[slot], kLowest);
-#pragma unroll
-        for (int i = 0; i < R::kCount; ++i) max[0] = fmaxf(max[0], v[slot][i]);
-      });
-    rows.reduce(max, kLowest, Largest{});
+    const float max = load_logits(rows, is_row, logits + at, v);
 
     // The sums of e^(x - max), of the target, and of the target times x - max.
     double sums[3] = {0, 0, 0};
@@ -121,12 +113,12 @@ __global__ void __launch_bounds__(R::kMostThreads, 1)
       rows.each_pack([&](int slot, int column) {
         float base[R::kCount];
         targets.base(rows, row, column, base);
-        if (!R::kKeeps) rows.load(logits + at, column, v[slot], kLowest);
+        if (!R::kKeeps) rows.load(logits + at, column, v[slot], kLowestLogit);
 #pragma unroll
         for (int i = 0; i < R::kCount; ++i) {
           const double target = factor * static_cast<double>(base[i]);
-          const double below_max = static_cast<double>(v[slot][i]) - static_cast<double>(max[0]);
-          v[slot][i] = expf(v[slot][i] - max[0]);
+          const double below_max = static_cast<double>(v[slot][i]) - static_cast<double>(max);
+          v[slot][i] = expf(v[slot][i] - max);
           sums[0] += static_cast<double>(v[slot][i]);
           sums[1] += target;
           // A class with target 0 has no part, even where its logit is -infinity.
@@ -141,17 +133,17 @@ __global__ void __launch_bounds__(R::kMostThreads, 1)
     const double extra = targets.extra(row);
     sums[1] += extra;
     if (extra != 0)
-      sums[2] = fma(extra, static_cast<double>(to_f32(logits[at + label])) - static_cast<double>(max[0]), sums[2]);
+      sums[2] = fma(extra, static_cast<double>(to_f32(logits[at + label])) - static_cast<double>(max), sums[2]);
     if (counts && rows.thread() == 0) loss_sum += fma(sums[1], log(sums[0]), -sums[2]);
     if (gradient == nullptr) continue;
     const double share = sums[1] / sums[0];
     rows.each_pack([&](int slot, int column) {
       float base[R::kCount], out[R::kCount];
       targets.base(rows, row, column, base);
-      if (!R::kKeeps) rows.load(logits + at, column, v[slot], kLowest);
+      if (!R::kKeeps) rows.load(logits + at, column, v[slot], kLowestLogit);
 #pragma unroll
       for (int i = 0; i < R::kCount; ++i) {
-        const double power = static_cast<double>(R::kKeeps ? v[slot][i] : expf(v[slot][i] - max[0]));
+        const double power = static_cast<double>(R::kKeeps ? v[slot][i] : expf(v[slot][i] - max));
         const double target = fma(factor, static_cast<double>(base[i]), column + i == label ? extra : 0.0);
         out[i] = counts ? static_cast<float>(scale * fma(power, share, -target)) : 0.0f;
       }

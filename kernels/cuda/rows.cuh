@@ -12,11 +12,6 @@
 
 namespace engine {
 
-// The maximum of logits. A NaN is passed over; the exponential of its difference from the maximum brings it back.
-struct Largest {
-  __device__ float operator()(float a, float b) const { return fmaxf(a, b); }
-};
-
 // Rows of packs; kAligned: of whole ones, at multiples of 16 bytes.
 template <class Element, bool kAligned>
 struct RowPacks {
@@ -111,6 +106,23 @@ struct Rows : RowPacks<Element, kAligned> {
     }
   }
 };
+
+inline constexpr float kLowestLogit = -std::numeric_limits<float>::infinity();
+
+// Reads a row of logits into v and returns its maximum. A NaN is passed over; the exponential of its difference from
+// the maximum brings it back. Every thread of the block calls.
+template <class R>
+__device__ float load_logits(const R& rows, bool is_row, const typename R::T* row, float (&v)[R::kSlots][R::kCount]) {
+  float max[1] = {kLowestLogit};
+  if (is_row)
+    rows.each_pack([&](int slot, int column) {
+      rows.load(row, column, v[slot], kLowestLogit);
+#pragma unroll
+      for (int i = 0; i < R::kCount; ++i) max[0] = fmaxf(max[0], v[slot][i]);
+    });
+  rows.reduce(max, kLowestLogit, [](float a, float b) { return fmaxf(a, b); });
+  return max[0];
+}
 
 // Calls f with the Rows<T, ...> of a matrix. A thread holds at most kElements elements: fewer where the kernel needs
 // registers for more than them.

@@ -10,27 +10,18 @@ namespace {
 template <Softmax kKind, class R>
 __global__ void __launch_bounds__(R::kMostThreads)
     softmax_forward_kernel(R rows, const typename R::T* x, typename R::T* y) {
-  constexpr float kLowest = -std::numeric_limits<float>::infinity();
   const int64_t row = int64_t{blockIdx.x} * rows.per_block + rows.row_in_block(), at = row * rows.columns;
   const bool is_row = row < rows.rows;
   float v[R::kSlots][R::kCount] = {};
-
-  float max[1] = {kLowest};
-  if (is_row)
-    rows.each_pack([&](int slot, int column) {
-      rows.load(x + at, column, v[slot], kLowest);
-#pragma unroll
-      for (int i = 0; i < R::kCount; ++i) max[0] = fmaxf(max[0], v[slot][i]);
-    });
-  rows.reduce(max, kLowest, Largest{});
+  const float max = load_logits(rows, is_row, x + at, v);
 
   float sum[1] = {0};
   if (is_row)
     rows.each_pack([&](int slot, int column) {
-      if (!R::kKeeps) rows.load(x + at, column, v[slot], kLowest);
+      if (!R::kKeeps) rows.load(x + at, column, v[slot], kLowestLogit);
 #pragma unroll
       for (int i = 0; i < R::kCount; ++i) {
-        const float power = expf(v[slot][i] - max[0]);
+        const float power = expf(v[slot][i] - max);
         sum[0] += power;
         if (R::kKeeps && kKind == Softmax::softmax) v[slot][i] = power;
       }
@@ -40,14 +31,14 @@ __global__ void __launch_bounds__(R::kMostThreads)
   const float scale = 1 / sum[0], log_sum = logf(sum[0]);
   if (is_row)
     rows.each_pack([&](int slot, int column) {
-      if (!R::kKeeps) rows.load(x + at, column, v[slot], kLowest);
+      if (!R::kKeeps) rows.load(x + at, column, v[slot], kLowestLogit);
       float out[R::kCount];
 #pragma unroll
       for (int i = 0; i < R::kCount; ++i) {
         if (kKind == Softmax::log)
-          out[i] = (v[slot][i] - max[0]) - log_sum;
+          out[i] = (v[slot][i] - max) - log_sum;
         else
-          out[i] = scale * (R::kKeeps ? v[slot][i] : expf(v[slot][i] - max[0]));
+          out[i] = scale * (R::kKeeps ? v[slot][i] : expf(v[slot][i] - max));
       }
       rows.store(y + at, column, out);
     });

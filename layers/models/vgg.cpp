@@ -3,7 +3,7 @@
 #include "layers/conv2d.h"
 #include "layers/dropout.h"
 #include "layers/models/parts.h"
-#include "layers/pool2d.h"
+#include "layers/pool.h"
 
 namespace engine::layers {
 namespace {

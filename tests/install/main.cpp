@@ -3,7 +3,7 @@
 
 #include "layers/conv2d.h"
 #include "layers/linear.h"
-#include "layers/pool2d.h"
+#include "layers/pool.h"
 #include "layers/sequential.h"
 #include "train/optimizer.h"
 using namespace engine;
