@@ -14,10 +14,10 @@ std::atomic<int64_t> live_nodes{0};
 thread_local bool grad_enabled = true;
 
 // Copies a gradient that `node` gave to `total`, or adds it.
-void bring(const Node& node, const Tensor& contribution, bool adds, const Tensor& total) {
+void bring(const Node& node, const Tensor& gradient, bool adds, const Tensor& total) {
   const ProfiledPass pass({"accumulate", true, node.sequence, total.shape(), 0, node.layer});
-  tell_operands("accumulate", {contribution, adds ? total : Tensor()}, {total});
-  on(total.device(), [&](auto& ctx) { adds ? accumulate(ctx, contribution, total) : copy(ctx, contribution, total); });
+  tell_operands("accumulate", {gradient, adds ? total : Tensor()}, {total});
+  compute(total.device(), [&](auto& ctx) { adds ? accumulate(ctx, gradient, total) : copy(ctx, gradient, total); });
 }
 
 // Adds a further contribution to `total`: in place when nobody else sees its memory.

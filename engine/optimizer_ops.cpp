@@ -53,7 +53,7 @@ void sum_of_squares(const Tensor& x, const Tensor& result) {
   if (x.dtype() != DType::bf16) check_arena("sum_of_squares", x);
   check_scalar("sum_of_squares", "the result", result, wide_type(x.dtype()));
   const ProfiledPass pass = forward_pass("sum_of_squares", x);
-  on(x.device(), [&](auto& ctx) { sum_of_squares(ctx, x, result); });
+  compute(x.device(), [&](auto& ctx) { sum_of_squares(ctx, x, result); });
   tell_operands("sum_of_squares", {x}, {result});
 }
 
@@ -61,8 +61,8 @@ void clip_and_flag(const Tensor& sum_of_squares, double max_norm, const StepScal
   check_arena("clip_and_flag", sum_of_squares);
   check_scalar("clip_and_flag", "the sum of squares", sum_of_squares, sum_of_squares.dtype());
   check_scalars("clip_and_flag", scalars);
-  on(sum_of_squares.device(),
-     [&](auto& ctx) { clip_and_flag(ctx, sum_of_squares, max_norm, scalars.clip_factor, scalars.skip); });
+  compute(sum_of_squares.device(),
+          [&](auto& ctx) { clip_and_flag(ctx, sum_of_squares, max_norm, scalars.clip_factor, scalars.skip); });
 }
 
 void sgd_update(const Sgd& p, const StepScalars& scalars, const Tensor& grad, const Tensor& param,
@@ -71,8 +71,8 @@ void sgd_update(const Sgd& p, const StepScalars& scalars, const Tensor& grad, co
   if (p.momentum != 0) check_like("sgd_update", "the momentum", param, momentum);
   ENGINE_CHECK(!p.nesterov || p.momentum > 0, "sgd_update: Nesterov's method needs a momentum above 0");
   const ProfiledPass pass = forward_pass("sgd_update", param);
-  on(param.device(),
-     [&](auto& ctx) { sgd_update(ctx, p, scalars, grad, param, p.momentum != 0 ? momentum : Tensor(), copy); });
+  compute(param.device(),
+          [&](auto& ctx) { sgd_update(ctx, p, scalars, grad, param, p.momentum != 0 ? momentum : Tensor(), copy); });
   tell_operands("sgd_update", {grad, param, momentum}, {param, momentum, copy});
 }
 
@@ -82,7 +82,7 @@ void adam_update(const Adam& p, const StepScalars& scalars, const Tensor& grad, 
   check_like("adam_update", "the first moment", param, m);
   check_like("adam_update", "the second moment", param, v);
   const ProfiledPass pass = forward_pass("adam_update", param);
-  on(param.device(), [&](auto& ctx) { adam_update(ctx, p, scalars, grad, param, m, v, copy); });
+  compute(param.device(), [&](auto& ctx) { adam_update(ctx, p, scalars, grad, param, m, v, copy); });
   tell_operands("adam_update", {grad, param, m, v}, {param, m, v, copy});
 }
 

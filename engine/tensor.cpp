@@ -38,7 +38,7 @@ Tensor Tensor::full(const Shape& shape, double value, DType dtype, Device device
 }
 
 void fill(const Tensor& tensor, double value) {
-  on(tensor.device(), [&](auto& ctx) { fill(ctx, tensor, value); });
+  compute(tensor.device(), [&](auto& ctx) { fill(ctx, tensor, value); });
 }
 
 const Shape& Tensor::shape() const { return impl().shape; }
@@ -115,7 +115,7 @@ Tensor Tensor::to(Device target) const { return device() == target ? *this : cop
 void Tensor::copy_from(const Tensor& source) const {
   ENGINE_CHECK(shape() == source.shape(), "copy_from: ", source.shape(), " does not fit into ", shape());
   const Tensor here = source.to(device());
-  on(device(), [&](auto& ctx) { copy(ctx, here, *this); });
+  compute(device(), [&](auto& ctx) { copy(ctx, here, *this); });
 }
 
 const Tensor& Tensor::set_requires_grad(bool wanted) const {

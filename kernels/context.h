@@ -53,6 +53,16 @@ decltype(auto) on(Device device, F&& f) {
   }
 }
 
+// Whether ops compute. While they do not on a thread, they check their inputs, take memory and record gradients as
+// ever, which tells how much a network takes, in no time.
+inline thread_local bool ops_compute = true;
+
+// Calls f, which calls kernels, with the context of `device` if ops compute.
+template <class F>
+void compute(Device device, F&& f) {
+  if (ops_compute) on(device, f);
+}
+
 // What f32 matrix products and convolutions on CUDA compute with: strict f32, or tf32, whose factors are rounded to 10
 // bits of mantissa and which runs on tensor cores. The CPU is always strict. At first strict.
 enum class F32Products : uint8_t { strict, tf32 };

@@ -120,6 +120,21 @@ TEST_CASE("NoGrad records nothing and nests") {
   CHECK(square(x).requires_grad());
 }
 
+TEST_CASE("ops that do not compute take memory and record gradients all the same") {
+  const Tensor logits = Tensor::full({2, 3}, 0.5), labels = Tensor::full({2}, 7, DType::i64);
+  logits.set_requires_grad();
+  CHECK_THROWS_AS(cross_entropy(logits, labels), Error);  // its kernel looks at the labels
+  ops_compute = false;
+  const int64_t before = cpu_bytes_in_use();
+  const Tensor loss = cross_entropy(logits, labels);
+  CHECK(cpu_bytes_in_use() - before >= static_cast<int64_t>(loss.bytes() + logits.bytes()));
+  loss.backward();
+  CHECK_THROWS_AS(add(logits, labels), Error);  // what a tensor is made of is checked
+  ops_compute = true;
+  CHECK(logits.grad().shape() == logits.shape());
+  CHECK_THROWS_AS(cross_entropy(logits, labels), Error);
+}
+
 TEST_CASE("gradient slots: the first contribution replaces, later ones add") {
   const Tensor x = leaf({2});
   const Tensor slot = Tensor::full({1}, 1e9, DType::f64);

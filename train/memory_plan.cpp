@@ -16,6 +16,12 @@ namespace {
 constexpr double kMiB = 1 << 20, kGiB = 1 << 30;
 constexpr double kKeptByCpu = 1.4;  // MemoryPlan::kept
 
+// While alive, networks take memory but compute nothing.
+struct NoCompute : NonCopyable {
+  NoCompute() { ops_compute = false; }
+  ~NoCompute() { ops_compute = true; }
+};
+
 // Keeps also the largest inputs of ops.
 struct LargestWatch final : OpWatch {
   static constexpr size_t kMost = 3;
@@ -55,6 +61,7 @@ int64_t MemoryPlan::fitting_clips() const {
 }
 
 MemoryPlan plan_training(const ModelFile& description, const TrainerOptions& options, int64_t clips, int64_t loader) {
+  const NoCompute no_compute;
   MemoryPlan plan{.clips = clips};
   const auto network = make_network(description);
   int64_t all = 0, trained = 0, buffers = 0;

@@ -39,8 +39,8 @@ struct MemoryPlan {
 };
 
 // For a network that is to be trained with these options on clips of its preprocessing. A copy of the network makes a
-// forward and a backward pass with one clip and with two, on the CPU in f32, which costs less than a step and tells
-// what they hold at most; bf16 takes half of that.
+// forward and a backward pass with one clip and with two, on the CPU in f32, in which nothing is computed, and which
+// tell what they hold at most; bf16 takes half of that.
 MemoryPlan plan_training(const ModelFile& description, const TrainerOptions& options, int64_t clips, int64_t loader);
 
 // "weights 4.4 MiB, gradients 4.4 MiB, ... = 97.1 MiB of 3.2 GiB that are free".

@@ -30,13 +30,14 @@ struct Call {
 
   Tensor forward(const ConstView& q, const ConstView& k, const ConstView& v) {
     const Tensor result = Tensor::empty(q.shape, q.dtype, lse.device());
-    on(lse.device(), [&](auto& ctx) { attention_forward(ctx, p, q, k, v, lengths, step, result, lse); });
+    compute(lse.device(), [&](auto& ctx) { attention_forward(ctx, p, q, k, v, lengths, step, result, lse); });
     y = result.detach();
     return result;
   }
   void backward(const ConstView& q, const ConstView& k, const ConstView& v, const Tensor& dy, const View& dq,
                 const View& dk, const View& dv) const {
-    on(lse.device(), [&](auto& ctx) { attention_backward(ctx, p, q, k, v, lengths, step, y, lse, dy, dq, dk, dv); });
+    compute(lse.device(),
+            [&](auto& ctx) { attention_backward(ctx, p, q, k, v, lengths, step, y, lse, dy, dq, dk, dv); });
   }
 };
 

@@ -11,7 +11,7 @@ namespace engine {
 template <class Kernel>
 Tensor computed(const Shape& shape, DType dtype, Device device, const Kernel& kernel) {
   const Tensor y = Tensor::empty(shape, dtype, device);
-  on(device, [&](auto& ctx) { kernel(ctx, View(y)); });
+  compute(device, [&](auto& ctx) { kernel(ctx, View(y)); });
   return y;
 }
 // The same, of x's shape and type.

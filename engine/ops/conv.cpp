@@ -54,7 +54,7 @@ Tensor convolve(const Kind& kind, const Tensor& x, const Tensor& w, const Tensor
         const Tensor dz = saved ? unary_gradient(f, saved, dy[0]) : dy[0];
         const Tensor dx = need_dx ? Tensor::empty_like(x) : Tensor(), dw = need_dw ? Tensor::empty_like(w) : Tensor();
         const Tensor dbias = need_dbias ? Tensor::empty({w.size(0)}, w.dtype(), w.device()) : Tensor();
-        on(dz.device(), [&](auto& ctx) {
+        compute(dz.device(), [&](auto& ctx) {
           if (dx) conv_backward_input(ctx, p, dz, w, dx);
           if (dw) conv_backward_weight(ctx, p, x, dz, dw);
           if (dbias) reduce_forward(ctx, {Reduce::sum, 0, dz.rank() - 1}, dz, dbias);

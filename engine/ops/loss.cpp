@@ -31,7 +31,7 @@ Tensor entropy_loss(const char* name, const Tensor& logits, const Forward& forwa
   const Tensor loss = Tensor::empty({}, wide_type(logits.dtype()), logits.device());
   const Tensor gradient =
       needs_grad(logits) ? Tensor::empty(logits.shape(), wide_type(logits.dtype()), logits.device()) : Tensor();
-  on(logits.device(), [&](auto& ctx) { forward(ctx, loss, gradient); });
+  compute(logits.device(), [&](auto& ctx) { forward(ctx, loss, gradient); });
   return record(name, {logits}, loss, [gradient, dtype = logits.dtype()](const Grads& dy) {
     return Grads{computed(gradient.shape(), dtype, gradient.device(),
                           [&](auto& ctx, View dx) { cross_entropy_backward(ctx, dy[0], gradient, dx); })};

@@ -45,7 +45,7 @@ std::vector<Tensor> lstm(const Tensor& x, const Tensor& w_ih, const Tensor& w_hh
   const Tensor h_n = made({batch, hidden}, x.dtype()), c_n = made({batch, hidden}, wide_type(x.dtype()));
   const Tensor gates = made({batch, steps, 4 * hidden}, x.dtype()),
                cells = made({batch, steps, hidden}, wide_type(x.dtype()));
-  on(x.device(), [&](auto& ctx) {
+  compute(x.device(), [&](auto& ctx) {
     lstm_forward(ctx, p, x, w_ih, w_hh, b_ih, b_hh, h0, c0, lengths, states, h_n, c_n, gates, cells,
                  lengths ? y : Tensor());
   });
@@ -58,7 +58,7 @@ std::vector<Tensor> lstm(const Tensor& x, const Tensor& w_ih, const Tensor& w_hh
                   const Tensor dw_hh = like_if(w_hh_wanted, w_hh), dh0 = like_if(h0_wanted, h0);
                   const Tensor dc0 = like_if(c0_wanted, c0);
                   const Tensor db = bias_wanted ? Tensor::empty({w_hh.size(0)}, x.dtype(), x.device()) : Tensor();
-                  on(x.device(), [&](auto& ctx) {
+                  compute(x.device(), [&](auto& ctx) {
                     lstm_backward(ctx, p, x, w_ih, w_hh, h0, c0, lengths, states, gates, cells, d[0], d[1], d[2], dx,
                                   dw_ih, dw_hh, db, dh0, dc0);
                   });

@@ -83,7 +83,7 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias, const Unary&
   const bool separate = !is_identity(f) && !derivative_from_output(f.op);
   const bool recorded = needs_grad(x) || needs_grad(w) || (bias && needs_grad(bias));
   const Tensor z = separate && recorded ? Tensor::empty_like(y) : y;
-  on(x.device(), [&](auto& ctx) {
+  compute(x.device(), [&](auto& ctx) {
     matmul(ctx, separate ? Unary{Unary::affine} : f, rows, transposed(view_of(w)), bias, as_rows(z));
     if (separate) unary_forward(ctx, f, z, y);
   });
@@ -96,7 +96,8 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias, const Unary&
                   if (dx) grads[0] = product(false, dz_rows, w, rows.shape(), w.device()).reshape(x_shape);
                   if (dw && dbias) {
                     grads[1] = Tensor::empty_like(w), grads[2] = Tensor::empty({w.size(0)}, w.dtype(), w.device());
-                    on(w.device(), [&](auto& ctx) { linear_backward_weight(ctx, dz_rows, rows, grads[1], grads[2]); });
+                    compute(w.device(),
+                            [&](auto& ctx) { linear_backward_weight(ctx, dz_rows, rows, grads[1], grads[2]); });
                   } else if (dw) {
                     grads[1] = product(false, transposed(view_of(dz_rows)), rows, w.shape(), w.device());
                   } else if (dbias) {

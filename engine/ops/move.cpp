@@ -30,7 +30,7 @@ void for_each_block(const Tensor& whole, const std::vector<Shape>& parts, int ax
   const int64_t rows = whole.shape().elements(0, axis), columns = whole.shape().elements(axis, whole.rank());
   for (size_t i = 0; i < parts.size(); ++i) {
     const Shape block{rows, parts[i].elements(axis, parts[i].rank())};
-    on(whole.device(), [&](auto& ctx) { f(ctx, i, block, View(first, whole.dtype(), block, {columns, 1})); });
+    compute(whole.device(), [&](auto& ctx) { f(ctx, i, block, View(first, whole.dtype(), block, {columns, 1})); });
     first += block[1] * size_of(whole.dtype());
   }
 }

@@ -63,15 +63,15 @@ std::vector<Tensor> normalize_rows(const char* name, const Tensor& x, const Tens
   const bool adds = residual.defined(), drops = dropout > 0;
   const Tensor y = Tensor::empty_like(x), sum = adds ? Tensor::empty_like(x) : Tensor();
   const Tensor mean = row_statistics(x), rstd = row_statistics(x);
-  on(x.device(),
-     [&](auto& ctx) { layer_norm_forward(ctx, p, drop.p, drop.step, x, residual, w, bias, y, sum, mean, rstd); });
+  compute(x.device(),
+          [&](auto& ctx) { layer_norm_forward(ctx, p, drop.p, drop.step, x, residual, w, bias, y, sum, mean, rstd); });
   return record(name, {x, residual, w, bias}, adds ? std::vector<Tensor>{y, sum} : std::vector<Tensor>{y},
                 [=, x = (adds ? sum : x).detach(), w = w.detach()](const Grads& dy) {
                   const Tensor dsum = adds ? dy[1] : Tensor();
                   if (!dy[0]) return Grads{drops ? drop(dsum) : dsum, dsum, {}, {}};
                   const NormGrads g(x, w);
                   const Tensor dresidual = drops ? Tensor::empty_like(x) : Tensor();
-                  on(x.device(), [&](auto& ctx) {
+                  compute(x.device(), [&](auto& ctx) {
                     layer_norm_backward(ctx, drop.p, drop.step, x, w, mean, rstd, dy[0], dsum, g.dx, dresidual, g.dw,
                                         g.dbias);
                   });
@@ -112,7 +112,7 @@ Tensor batch_norm(const Tensor& x, const Tensor& w, const Tensor& bias, const Te
   const ProfiledPass pass = forward_pass("batch_norm", x);
   const Tensor y = Tensor::empty_like(x), mean = Tensor::empty_like(running_mean),
                rstd = Tensor::empty_like(running_var);
-  on(x.device(), [&](auto& ctx) {
+  compute(x.device(), [&](auto& ctx) {
     batch_norm_forward(ctx, p, f, training, x, residual, w, bias, y, mean, rstd, running_mean, running_var);
   });
   const bool relu = f.op == Unary::relu, has_residual = residual.defined();
@@ -121,7 +121,7 @@ Tensor batch_norm(const Tensor& x, const Tensor& w, const Tensor& bias, const Te
       [=, x = x.detach(), w = w.detach(), bias = bias.detach(), y = relu ? y.detach() : Tensor()](const Grads& dy) {
         const NormGrads g(x, w);
         const Tensor dresidual = relu && has_residual ? Tensor::empty_like(x) : Tensor();
-        on(x.device(), [&](auto& ctx) {
+        compute(x.device(), [&](auto& ctx) {
           batch_norm_backward(ctx, training, x, y, w, bias, mean, rstd, dy[0], g.dx, dresidual, g.dw, g.dbias);
         });
         return Grads{g.dx, g.dw, g.dbias, relu || !has_residual ? dresidual : dy[0]};

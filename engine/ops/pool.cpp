@@ -36,7 +36,7 @@ Tensor max_pool(const char* name, bool clips, const Tensor& x, const Pool3d& p) 
   const ProfiledPass pass = forward_pass(name, x);
   const Tensor y = Tensor::empty(shape, x.dtype(), x.device());
   const Tensor argmax = needs_grad(x) ? Tensor::empty(shape, DType::u8, x.device()) : Tensor();
-  on(x.device(), [&](auto& ctx) { max_pool_forward(ctx, p, x, y, argmax); });
+  compute(x.device(), [&](auto& ctx) { max_pool_forward(ctx, p, x, y, argmax); });
   return record(name, {x}, y, [p, argmax, x_shape = x.shape()](const Grads& dy) {
     return Grads{computed(x_shape, dy[0].dtype(), dy[0].device(),
                           [&](auto& ctx, View dx) { max_pool_backward(ctx, p, dy[0], argmax, dx); })};

@@ -72,10 +72,7 @@ void check_labels(const CrossEntropy& p, int64_t rows, int64_t classes, const in
 template <class T, class Slope>
 void scaled_slopes(int64_t count, double scale, const T* x, const T* target, T* dx, const Slope& slope) {
   const T factor = static_cast<T>(scale);
-  parallel_for(count, kPointwiseGrain, [&](int64_t begin, int64_t end) {
-#pragma omp simd
-    for (int64_t i = begin; i < end; ++i) dx[i] = factor * slope(x[i] - target[i]);
-  });
+  parallel_elements(count, [=](int64_t i) { dx[i] = factor * slope(x[i] - target[i]); });
 }
 
 }  // namespace
@@ -158,11 +155,7 @@ void cross_entropy_backward(CpuContext& ctx, ConstView dloss, ConstView gradient
   const InF32 in_f32(ctx, dloss, gradient, dlogits);
   dispatch_float(gradient.dtype, [&]<class T>() {
     const T scale = *dloss.as<T>(), *in = gradient.as<T>();
-    T* out = dlogits.as<T>();
-    parallel_for(gradient.elements(), kPointwiseGrain, [&](int64_t begin, int64_t end) {
-#pragma omp simd
-      for (int64_t i = begin; i < end; ++i) out[i] = scale * in[i];
-    });
+    parallel_elements(gradient.elements(), [=, out = dlogits.as<T>()](int64_t i) { out[i] = scale * in[i]; });
   });
 }
 

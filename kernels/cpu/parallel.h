@@ -27,6 +27,15 @@ void parallel_for(int64_t count, int64_t grain, const Body& body) {
 // Elements per piece below which a pointwise loop is not worth a second thread.
 inline constexpr int64_t kPointwiseGrain = 16384;
 
+// Calls f(i) for every element i, by vector instructions.
+template <class F>
+void parallel_elements(int64_t count, const F& f) {
+  parallel_for(count, kPointwiseGrain, [f](int64_t begin, int64_t end) {
+#pragma omp simd
+    for (int64_t i = begin; i < end; ++i) f(i);
+  });
+}
+
 // Calls body(row) for every row of about `columns` elements of work.
 template <class Body>
 void parallel_rows(int64_t rows, int64_t columns, const Body& body) {

@@ -21,14 +21,8 @@ void with_functor(const Unary& f, const F& body) {
 // out[i] = f(a[i], b[i % period]), where period divides count: whole rows of b, so that the inner loop vectorises.
 template <class T, class F>
 void for_each_pair(int64_t count, int64_t period, const T* a, const T* b, T* out, const F& f) {
-  if (period == 1 && count > 1) {
-    const T value = *b;
-    parallel_for(count, kPointwiseGrain, [&](int64_t begin, int64_t end) {
-#pragma omp simd
-      for (int64_t i = begin; i < end; ++i) out[i] = f(a[i], value);
-    });
-    return;
-  }
+  if (period == 1 && count > 1)
+    return parallel_elements(count, [=, value = *b](int64_t i) { out[i] = f(a[i], value); });
   parallel_for(count, kPointwiseGrain, [&](int64_t begin, int64_t end) {
     for (int64_t first = begin, at = begin % period; first < end; at = 0) {
       const int64_t length = std::min(period - at, end - first);
@@ -46,12 +40,8 @@ void unary_forward(CpuContext& ctx, const Unary& f, ConstView x, View y) {
   dispatch_float(x.dtype, [&]<class T>() {
     const T* in = x.as<T>();
     T* out = y.as<T>();
-    with_functor<T>(f, [&](auto functor) {
-      parallel_for(x.elements(), kPointwiseGrain, [&](int64_t begin, int64_t end) {
-#pragma omp simd
-        for (int64_t i = begin; i < end; ++i) out[i] = functor.value(in[i]);
-      });
-    });
+    with_functor<T>(
+        f, [&](auto functor) { parallel_elements(x.elements(), [=](int64_t i) { out[i] = functor.value(in[i]); }); });
   });
 }
 
@@ -61,10 +51,7 @@ void unary_backward(CpuContext& ctx, const Unary& f, ConstView saved, ConstView 
     const T *in = saved.as<T>(), *upstream = dy.as<T>();
     T* out = dx.as<T>();
     with_functor<T>(f, [&](auto functor) {
-      parallel_for(saved.elements(), kPointwiseGrain, [&](int64_t begin, int64_t end) {
-#pragma omp simd
-        for (int64_t i = begin; i < end; ++i) out[i] = upstream[i] * functor.slope(in[i]);
-      });
+      parallel_elements(saved.elements(), [=](int64_t i) { out[i] = upstream[i] * functor.slope(in[i]); });
     });
   });
 }
