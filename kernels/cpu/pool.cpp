@@ -10,9 +10,9 @@ namespace {
 // Some channels of one place as a vector register, and as many positions in windows, so that one mask serves both.
 template <class T>
 struct Pack {
-  static constexpr int64_t kChannels = 64 / sizeof(T);
-  using Values [[gnu::vector_size(64)]] = T;
-  using Positions [[gnu::vector_size(64)]] = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;
+  static constexpr int64_t kBytes = __BIGGEST_ALIGNMENT__, kChannels = kBytes / sizeof(T);  // of the widest registers
+  using Values [[gnu::vector_size(kBytes)]] = T;
+  using Positions [[gnu::vector_size(kBytes)]] = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;
   using Bytes [[gnu::vector_size(kChannels)]] = uint8_t;
   using Pairs [[gnu::vector_size(2 * kChannels)]] = uint16_t;
 };
@@ -102,7 +102,7 @@ void sum_over_windows(const PoolWindows& z, const View& dx, const F& term) {
 void max_pool_forward(CpuContext& ctx, const Pool3d& p, ConstView x, View y, View argmax) {
   const InF32 in_f32(ctx, x, y, argmax);
   const PoolWindows z(p, x.shape, y.shape);
-  const auto compute = [&]<class T, bool kWhere>(const T* in, T* out, uint8_t* at) {
+  const auto find = [&]<class T, bool kWhere>(const T* in, T* out, uint8_t* at) {
     using P = Pack<T>;
     for_each_pack<T, true>(z, y.shape, [=](const Spot& window, auto count, const auto& for_each_met) {
       auto best = typename P::Values{} - std::numeric_limits<T>::infinity();
@@ -120,7 +120,7 @@ void max_pool_forward(CpuContext& ctx, const Pool3d& p, ConstView x, View y, Vie
   };
   dispatch_float(x.dtype, [&]<class T>() {
     dispatch_bool(argmax.defined(), [&]<bool kWhere>() {
-      compute.template operator()<T, kWhere>(x.as<T>(), y.as<T>(), kWhere ? argmax.as<uint8_t>() : nullptr);
+      find.template operator()<T, kWhere>(x.as<T>(), y.as<T>(), kWhere ? argmax.as<uint8_t>() : nullptr);
     });
   });
 }
