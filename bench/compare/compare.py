@@ -37,6 +37,7 @@ import time
 import safetensors.torch
 import torch
 
+from commit import commit
 from processes import compare_memory, compare_start, memory_table, summary
 from pytorch_compare import optimizer_work, visit_op, wait
 from pytorch_models import make_model, step_of
@@ -255,10 +256,9 @@ def text_of(result, content):
 def machine(args):
     with open("/proc/cpuinfo") as file:
         cpu = re.search(r"model name\s*: (.*)", file.read())
-    commit = subprocess.run(["git", "-C", str(HERE), "describe", "--always", "--dirty"], capture_output=True, text=True)
     return {"date": datetime.date.today().isoformat(), "device": args.device,
             "machine": torch.cuda.get_device_name() if args.device == "cuda" else cpu[1] if cpu else platform.machine(),
-            "threads": args.threads, "commit": commit.stdout.strip(), "python": platform.python_version(),
+            "threads": args.threads, "commit": commit(), "python": platform.python_version(),
             "torch": torch.__version__, "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", ""),
             "load_average": [os.getloadavg()]}
 

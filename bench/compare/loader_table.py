@@ -5,9 +5,9 @@ import os
 import pathlib
 import platform
 import re
-import subprocess
 
-HERE = pathlib.Path(__file__).resolve().parent
+from commit import commit
+
 REASONS = {  # of goals, or of goals and names of rows
     "G1": "equal within the spread",
     "G5 testsrc2 1280x720 GOP 250":
@@ -63,10 +63,9 @@ def table(result):
 def machine():
     with open("/proc/cpuinfo") as file:
         cpu = re.search(r"model name\s*: (.*)", file.read())
-    commit = subprocess.run(["git", "-C", str(HERE), "describe", "--always", "--dirty"], capture_output=True, text=True)
     return {"date": datetime.date.today().isoformat(), "device": "cpu",
             "machine": cpu[1] if cpu else platform.machine(), "cores": os.cpu_count(),
-            "commit": commit.stdout.strip(), "python": platform.python_version()}
+            "commit": commit(), "python": platform.python_version()}
 
 
 def write(result, folder):
