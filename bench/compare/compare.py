@@ -263,24 +263,23 @@ def machine(args):
             "load_average": [os.getloadavg()]}
 
 
-def kept(path, result, work, args):
-    """Rows and notes of an earlier run of this day, on this machine, of work that is not measured now."""
+def earlier_of(path, result):
+    """Rows and notes of an earlier run of this day on this machine."""
     if not path.exists():
-        return [], []
+        return {"rows": [], "notes": []}
     earlier = json.loads(path.read_text())
     if any(earlier[key] != result[key] for key in ("machine", "threads", "torch", "OMP_WAIT_POLICY")):
-        return [], []
-    again = [w["name"] for w, _ in work if re.search(args.only, w["name"])]
+        return {"rows": [], "notes": []}
     result["load_average"][:0] = earlier["load_average"]
-    return [[{"commit": earlier["commit"], **each} for each in earlier[part]
-             if not any(each["name"] == name or each["name"].startswith(name + ", forward") for name in again)]
-            for part in ("rows", "notes")]
+    return {part: [{"commit": earlier["commit"], **each} for each in earlier[part]] for part in ("rows", "notes")}
+
+
+def is_of(row, name):
+    return row["name"] == name or row["name"].startswith(name + ", forward")
 
 
 def in_order(rows, work):
-    names = [w["name"] for w, _ in work]
-    return sorted(rows, key=lambda row: next(i for i, name in enumerate(names)
-                                             if row["name"] == name or row["name"].startswith(name + ", forward")))
+    return sorted(rows, key=lambda row: next(i for i, (w, _) in enumerate(work) if is_of(row, w["name"])))
 
 
 def main():
@@ -296,7 +295,7 @@ def main():
     rows, notes = [], []
     result = machine(args)
     base = args.out / f"{result['date']}-{args.device}"
-    earlier_rows, earlier_notes = kept(base.with_suffix(".json"), result, work, args)
+    earlier, again = earlier_of(base.with_suffix(".json"), result), []
     for w, measured in work:
         if not re.search(args.only, w["name"]):
             continue
@@ -306,8 +305,10 @@ def main():
             notes.append({"name": w["name"], "error": f"{type(error).__name__}: {error}".splitlines()[0]})
             print(f"{w['name']}: {notes[-1]['error']}", file=sys.stderr)
         result["load_average"].append(os.getloadavg())
-        result["rows"] = in_order(earlier_rows + [{"commit": result["commit"], **row} for row in rows], work)
-        result["notes"] = earlier_notes + notes
+        again.append(w["name"])
+        others = {part: [each for each in earlier[part] if not any(is_of(each, name) for name in again)] for part in earlier}
+        result["rows"] = in_order(others["rows"] + [{"commit": result["commit"], **row} for row in rows], work)
+        result["notes"] = others["notes"] + notes
         args.out.mkdir(parents=True, exist_ok=True)
         base.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n")
         base.with_suffix(".md").write_text(text_of(result, content))
